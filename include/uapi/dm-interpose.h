@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/* SPDX-FileCopyrightText: 2026 The dmsnap authors */
+/*
+ * dm-interpose: what the module and user space share.
+ *
+ *   user space --- table line, message ---> target --- status line, answer ---> user space
+ *                                             |
+ *                                             `---- on-disk header of a store ---> user space
+ *
+ * Everything goes through device-mapper's own ioctls, so that dmsetup(8) and libdevmapper can do all
+ * of it.  Words: an *origin* is one live device below which the module keeps old data and tracks
+ * changes; a *point* is an instant of an origin, either a *snapshot* (keeps old data) or a
+ * *checkpoint* (only tracks); a *generation* is a random uuid the module draws when an origin comes
+ * into being; a point is named for good by (generation, id): ids rise by one and are never reused.
+ *
+ * Units: a position or length is in 512-byte sectors unless its name says otherwise.  A number is
+ * decimal.  A uuid is 36 characters, lower case.  A text field that is empty is printed as "-".
+ * Lines grow only at their end: a reader skips fields it does not know.
+ *
+ * Version: the targets' version (DM_LIST_VERSIONS, DM_GET_TARGET_VERSION) is
+ * INTERPOSE_INTERFACE . MINOR . PATCH.  INTERPOSE_INTERFACE rises when a reader or a writer of the
+ * lines below must change; it is also the first field of every status line, and the first three fields
+ * of each status line keep their meaning in every interface.
+ */
+#ifndef _UAPI_DM_INTERPOSE_H
+#define _UAPI_DM_INTERPOSE_H
+
+#include <linux/types.h>
+
+#define INTERPOSE_INTERFACE 1
+#define INTERPOSE_VERSION_MINOR 0
+#define INTERPOSE_VERSION_PATCH 0
+
+#define INTERPOSE_TARGET "interpose"
+#define INTERPOSE_TARGET_STORE "interpose-store"
+#define INTERPOSE_TARGET_IMAGE "interpose-image"
+
+/* Chunk: the unit of tracking and copying, a power of two. */
+#define INTERPOSE_CHUNK_SECTORS_MIN 8 /* 4 KiB */
+#define INTERPOSE_CHUNK_SECTORS_MAX 2048 /* 1 MiB */
+#define INTERPOSE_CHUNK_SECTORS_DEFAULT 32 /* 16 KiB */
+
+/* Points of one origin alive at one time, snapshots and checkpoints together. */
+#define INTERPOSE_POINTS_MAX 1024
+/* Longest name of a point, without its NUL: [A-Za-z0-9+_.-], not starting with '-', not "." or "..". */
+#define INTERPOSE_NAME_MAX 127
+/* Bytes of user data a point carries. */
+#define INTERPOSE_DATA_MAX 256
+/* Devices in one freeze list. */
+#define INTERPOSE_FREEZE_MAX 16
+/* How long freezing and draining may take together. */
+#define INTERPOSE_DEADLINE_MS_DEFAULT 10000
+#define INTERPOSE_DEADLINE_MS_MAX 600000
+
+/*
+ * Target "interpose": the live device.
+ *
+ *   <start> <length> interpose <base device> <base sector> <origin uuid> <chunk sectors>
+ *
+ * The table of the live device is this one line, from sector 0.  Two tables naming the same origin
+ * uuid, loaded into the same device one after the other, hand the origin over with all its points.
+ *
+ * INFO: <interface> <generation> <state> <last id> <points> <snapshots> <invalid snapshots>
+ *       <store uuid>|- <chunk sectors> <copy bytes>/<copy budget> <map bytes>/<map bound>
+ *       <index bytes>/<index bound> <waiting writes> <chunks copied> <failure>|-
+ *
+ * <state> is INTERPOSE_STATE_*.  <snapshots> counts the valid ones.  <last id> is the id of the newest point ever taken, 0 if none.
+ * <failure> is one of INTERPOSE_FAILURE_*, the first cause that made snapshots of this origin invalid.
+ */
+#define INTERPOSE_STATE_ACTIVE "active"
+#define INTERPOSE_STATE_SUSPENDED "suspended" /* this table does not take the device's writes (yet) */
+
+#define INTERPOSE_FAILURE_STORE_FULL "store-full"
+#define INTERPOSE_FAILURE_STORE_ERROR "store-error"
+#define INTERPOSE_FAILURE_STORE_REMOVED "store-removed"
+#define INTERPOSE_FAILURE_READ_ERROR "read-error" /* old data could not be read from the base */
+#define INTERPOSE_FAILURE_NO_MEMORY "no-memory"
+#define INTERPOSE_FAILURE_DETACHED "detached" /* the device's table was swapped for another */
+
+/*
+ * Messages to "interpose".  A message that changes something may be repeated: the same words have
+ * the same answer, and nothing is done twice.  Answers are text; long ones are paged, each page ends
+ * before the buffer does, and its first line names where the next page starts, "-" on the last one.
+ *
+ * store <store uuid>
+ *     Keeps the old data of snapshots taken from now on in that store (an active interpose-store).
+ *     EBUSY while a snapshot needs another store; ENODEV: no such store; EINVAL: the origin's chunk is
+ *     no multiple of the store's granule.  No answer.
+ * unstore
+ *     Lets go of the store.  EBUSY while a valid snapshot needs it.  No answer.
+ * take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|-
+ *     Takes a point.  <kind> is INTERPOSE_KIND_*, <data> up to INTERPOSE_DATA_MAX bytes in hex,
+ *     <freeze list> devices "major:minor,..." whose filesystems are frozen meanwhile, top first; one that somebody
+ *     else has frozen is used as it is and left frozen.
+ *     Answer: "<generation> <id> <consistency>", consistency being INTERPOSE_CONSISTENCY_*.
+ *     EEXIST: another point has that name; ETIMEDOUT: frozen or drained too slowly, nothing was taken;
+ *     ENODEV: a snapshot, and no store; EIO: the store has failed; EBUSY: another point is being
+ *     taken or the device is suspended; ENOSPC: INTERPOSE_POINTS_MAX reached; ENOMEM.
+ * drop <generation> <id>
+ *     Removes a point; what changed after it is from now on credited to the point before it.
+ *     EBUSY while an image of it exists.  ESTALE: another generation; ENOENT: no such point (a drop
+ *     repeated has this answer).  No answer.
+ * release <generation> <id>
+ *     Turns a snapshot into a checkpoint: its old data goes, the point stays.  Errors as with drop.
+ *     No error if it is a checkpoint already.  No answer.
+ * points <first id>
+ *     Answer: "<generation> <next id>|-", then one line a point, oldest first:
+ *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|-"
+ *     with validity INTERPOSE_VALIDITY_* (a checkpoint is always valid), <images> the number of image tables there are.
+ * changed <generation> <since id> <until id>|now <first sector>
+ *     What was perhaps written between two points (never less than what was, seldom more).
+ *     Answer: "<generation> <next sector>|-", then one line a run, ascending: "<sector> <sectors>".
+ *     ESTALE: another generation; ENOENT: no such point; EINVAL: since is not before until.
+ *     Runs are whole chunks (the last one may end with the device).
+ */
+#define INTERPOSE_MSG_STORE "store"
+#define INTERPOSE_MSG_UNSTORE "unstore"
+#define INTERPOSE_MSG_TAKE "take"
+#define INTERPOSE_MSG_DROP "drop"
+#define INTERPOSE_MSG_RELEASE "release"
+#define INTERPOSE_MSG_POINTS "points"
+#define INTERPOSE_MSG_CHANGED "changed"
+
+#define INTERPOSE_KIND_SNAPSHOT "snapshot"
+#define INTERPOSE_KIND_CHECKPOINT "checkpoint"
+#define INTERPOSE_CONSISTENCY_FS "fs" /* every device of the freeze list was frozen */
+#define INTERPOSE_CONSISTENCY_CRASH "crash" /* as after a power cut */
+#define INTERPOSE_VALIDITY_VALID "valid"
+#define INTERPOSE_VALIDITY_INVALID "invalid"
+#define INTERPOSE_NOW "now"
+#define INTERPOSE_NONE "-"
+
+/*
+ * Target "interpose-image": a block device that shows an origin as it was at a snapshot; read-only.
+ *
+ *   0 <length of the origin> interpose-image <origin uuid> <generation> <id>
+ *
+ * Its base is the origin's at the time the table is loaded.
+ * INFO: <interface> <generation> <validity> <id> <failure>|-
+ * A read of an invalid image fails (EIO), also one that began while it was valid.
+ *
+ * Target "interpose-store": holds a store open, takes no I/O itself.
+ *
+ *   0 <length> interpose-store <device> <first sector>
+ *
+ * The device must hold a valid struct interpose_store_header.  INFO: <interface> <store uuid> <state> <used
+ * sectors>/<usable sectors> <origins> <exceptions> <index bytes>/<index bound>, state being
+ * INTERPOSE_STORE_*.
+ */
+#define INTERPOSE_STORE_OK "ok"
+#define INTERPOSE_STORE_FAILED "failed" /* for good: an I/O error; replace the device */
+
+/*
+ * On disk: the first block of a store, little endian; written by user space, read by both.  Data begins
+ * at INTERPOSE_STORE_DATA_SECTOR.  Exceptions are volatile: what lies behind the header means nothing after
+ * the store has been closed.
+ */
+#define INTERPOSE_STORE_MAGIC "dmsnapST" /* 8 bytes, no NUL */
+#define INTERPOSE_STORE_FORMAT 1
+#define INTERPOSE_STORE_HEADER_BYTES 4096
+#define INTERPOSE_STORE_DATA_SECTOR 2048 /* 1 MiB */
+#define INTERPOSE_STORE_SECTORS_MIN 8192 /* 4 MiB */
+
+struct interpose_store_header {
+	__u8 magic[8]; /* INTERPOSE_STORE_MAGIC */
+	__le32 format; /* INTERPOSE_STORE_FORMAT */
+	__le32 checksum; /* CRC-32C (RFC 3720, B.4) of the 4096 bytes with this field 0 */
+	__u8 uuid[16]; /* RFC 4122 byte order */
+	__le64 created; /* seconds since 1970 */
+	__le64 sectors; /* length of the store with its header; at most the device's */
+	__le32 granule_sectors; /* unit of allocation, as a chunk; every origin's chunk is a multiple */
+	__u8 reserved[INTERPOSE_STORE_HEADER_BYTES - 52]; /* zero */
+};
+
+#endif /* _UAPI_DM_INTERPOSE_H */
