@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "base/device_number.h"
+#include "base/names.h"
+#include "table/messages.h"
+#include "table/table.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dmsnap {
+
+/// How udev shall treat a device: its own business, not at all, or as an image that must not take the origin's links.
+enum class Visibility { public_device, private_device, image };
+
+struct DmInfo {
+    DmName name;
+    std::string uuid; ///< empty if it has none
+    DeviceNumber number;
+    bool suspended = false;
+    bool live_table = false;
+    bool inactive_table = false;
+    bool read_only = false;
+    std::uint32_t open_count = 0;
+    std::uint32_t event_number = 0;
+    bool operator==(const DmInfo&) const = default;
+};
+
+struct NewDevice {
+    DmName name;
+    std::string uuid;
+    Table table;
+    Visibility visibility = Visibility::private_device;
+    bool read_only = false;
+    bool operator==(const NewDevice&) const = default;
+};
+
+struct StatusLine {
+    Sectors start;
+    Sectors length;
+    std::string type;
+    std::string text; ///< the target's own words
+    bool operator==(const StatusLine&) const = default;
+};
+
+struct TargetVersion {
+    std::uint32_t major = 0;
+    std::uint32_t minor = 0;
+    std::uint32_t patch = 0;
+    bool operator==(const TargetVersion&) const = default;
+};
+
+/// What device-mapper can be asked for.  All of it throws Error with the errno value the kernel gave.  Tables handed
+/// in name devices by number only.
+class Dm {
+public:
+    virtual ~Dm() = default;
+
+    /// Every device there is, in no order.
+    virtual std::vector<DmName> list() = 0;
+    /// Nothing if there is no such device.
+    virtual std::optional<DmInfo> info(const DmName& name) = 0;
+    /// Nothing if no such device-mapper device exists.
+    virtual std::optional<DmInfo> info(DeviceNumber number) = 0;
+    /// The live table, keys included.
+    virtual Table table(const DmName& name) = 0;
+    /// Does not flush what is pending.
+    virtual std::vector<StatusLine> status(const DmName& name) = 0;
+    /// The version of a target's module, which is loaded if need be; nothing if there is none.
+    virtual std::optional<TargetVersion> target_version(const std::string& type) = 0;
+
+    /// Creates, loads and resumes; what fails leaves no device behind.
+    virtual void create(const NewDevice& device) = 0;
+    /// Loads into the inactive slot.
+    virtual void load(const DmName& name, const Table& table) = 0;
+    /// Empties the inactive slot.
+    virtual void clear(const DmName& name) = 0;
+    /// Resumes; with a table in the inactive slot the kernel suspends, swaps and resumes in this one call.
+    virtual void resume(const DmName& name, Visibility visibility) = 0;
+    virtual void remove(const DmName& name) = 0;
+    /// The target's answer, empty if it gives none.
+    virtual std::string message(const DmName& name, const Message& message) = 0;
+};
+
+} // namespace dmsnap

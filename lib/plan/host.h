@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "base/device_number.h"
+#include "base/names.h"
+#include "base/units.h"
+#include "base/uuid.h"
+
+#include <string>
+#include <vector>
+
+namespace dmsnap {
+
+/// A store's header to be written to a device.
+struct StoreFormat {
+    DeviceNumber device;
+    std::string path; ///< how to open it
+    Uuid store;
+    Sectors length;  ///< with the header
+    Sectors granule; ///< unit of allocation
+    bool operator==(const StoreFormat&) const = default;
+};
+
+/// What a plan needs of the machine besides device-mapper.  All of it throws Error.
+class Host {
+public:
+    virtual ~Host() = default;
+
+    virtual void format_store(const StoreFormat& store) = 0;
+    /// syncfs() on each; mount points that have gone meanwhile are left out.
+    virtual void sync_filesystems(const std::vector<std::string>& mount_points) = 0;
+    /// A symbolic link to a device-mapper device, with the folders above it.
+    virtual void make_link(const std::string& path, const DmName& device) = 0;
+    /// No error if it is not there; the folder goes with its last link.
+    virtual void remove_link(const std::string& path) = 0;
+};
+
+} // namespace dmsnap

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "plan/dm.h"
+#include "plan/host.h"
+
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace dmsnap {
+
+// A step says what is to be done and carries what its undo needs.  The undo of each stands in execute.cc.
+
+/// Writes a store's header.  Not undone: a store without exceptions is as good as an empty device.
+struct FormatStore {
+    StoreFormat store;
+    bool operator==(const FormatStore&) const = default;
+};
+
+/// Creates, loads and resumes.  Undo: remove.
+struct Create {
+    NewDevice device;
+    bool operator==(const Create&) const = default;
+};
+
+/// Loads a table next to the live one.  Undo: clear.
+struct Load {
+    DmName name;
+    Table table;
+    bool operator==(const Load&) const = default;
+};
+
+/// Swaps in what is loaded.  Undo: back to `before`.
+struct Resume {
+    DmName name;
+    Table before;       ///< the table that is live until now
+    bool final = false; ///< there is no way back once it succeeded
+    bool operator==(const Resume&) const = default;
+};
+
+/// Undo: create it again.
+struct Remove {
+    NewDevice device; ///< as it is now
+    bool operator==(const Remove&) const = default;
+};
+
+/// Takes a store.  Undo: unstore.
+struct UseStore {
+    DmName name;
+    Uuid store;
+    bool operator==(const UseStore&) const = default;
+};
+
+/// Lets go of a store.  Undo: use it again.
+struct LeaveStore {
+    DmName name;
+    Uuid store;
+    bool operator==(const LeaveStore&) const = default;
+};
+
+struct SyncFilesystems {
+    std::vector<std::string> mount_points;
+    bool operator==(const SyncFilesystems&) const = default;
+};
+
+/// Undo: drop the point taken.  Later lines may name the point "@taken".
+struct Take {
+    DmName name;
+    TakeMessage message;
+    bool operator==(const Take&) const = default;
+};
+
+/// No way back.
+struct Drop {
+    DmName name;
+    PointId point;
+    bool operator==(const Drop&) const = default;
+};
+
+/// No way back.
+struct Release {
+    DmName name;
+    PointId point;
+    bool operator==(const Release&) const = default;
+};
+
+/// Undo: remove it.
+struct MakeLink {
+    std::string path;
+    DmName device;
+    bool operator==(const MakeLink&) const = default;
+};
+
+/// Undo: make it again.
+struct RemoveLink {
+    std::string path;
+    DmName device;
+    bool operator==(const RemoveLink&) const = default;
+};
+
+using Step = std::variant<FormatStore, Create, Load, Resume, Remove, UseStore, LeaveStore, SyncFilesystems, Take, Drop,
+                          Release, MakeLink, RemoveLink>;
+using Plan = std::vector<Step>;
+
+/// One line a step, with its end.
+std::string to_text(const Step& step);
+std::string to_text(const Plan& plan);
+/// The shell command that does the same by hand, without its end.
+std::string by_hand(const Step& step);
+
+} // namespace dmsnap

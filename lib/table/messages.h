@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "base/device_number.h"
+#include "base/names.h"
+#include "base/text.h"
+#include "base/units.h"
+#include "base/uuid.h"
+#include "dm-interpose.h"
+#include "table/table.h"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace dmsnap {
+
+enum class PointKind { snapshot, checkpoint };
+enum class Consistency { fs, crash };
+
+std::string_view to_text(PointKind kind);
+std::string_view to_text(Consistency consistency);
+
+/// Messages to the target "interpose"; what they do and how they fail is in dm-interpose.h.
+struct StoreMessage {
+    Uuid store;
+    bool operator==(const StoreMessage&) const = default;
+};
+struct UnstoreMessage {
+    bool operator==(const UnstoreMessage&) const = default;
+};
+struct TakeMessage {
+    Uuid point;
+    PointKind kind = PointKind::snapshot;
+    PointName name;
+    Blob data;
+    std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
+    std::vector<DeviceNumber> freeze; ///< top first
+    bool operator==(const TakeMessage&) const = default;
+};
+struct DropMessage {
+    PointId point;
+    bool operator==(const DropMessage&) const = default;
+};
+struct ReleaseMessage {
+    PointId point;
+    bool operator==(const ReleaseMessage&) const = default;
+};
+struct PointsMessage {
+    std::uint64_t first_id = 0;
+    bool operator==(const PointsMessage&) const = default;
+};
+struct ChangedMessage {
+    Uuid generation;
+    std::uint64_t since = 0;
+    std::optional<std::uint64_t> until; ///< nothing: now
+    Sectors first;
+    bool operator==(const ChangedMessage&) const = default;
+};
+
+using Message = std::variant<StoreMessage, UnstoreMessage, TakeMessage, DropMessage, ReleaseMessage, PointsMessage,
+                             ChangedMessage>;
+
+std::string to_text(const Message& message);
+
+/// Answer to "take".
+struct TakeAnswer {
+    PointId point;
+    Consistency consistency = Consistency::crash;
+    bool operator==(const TakeAnswer&) const = default;
+};
+
+/// One line of the answer to "points".
+struct Point {
+    std::uint64_t id = 0;
+    PointKind kind = PointKind::snapshot;
+    bool valid = true;
+    std::uint64_t time = 0; ///< seconds since 1970
+    Uuid uuid;
+    Consistency consistency = Consistency::crash;
+    std::uint64_t images = 0; ///< image tables there are
+    PointName name;
+    Blob data;
+    bool operator==(const Point&) const = default;
+};
+
+struct PointsPage {
+    Uuid generation;
+    std::optional<std::uint64_t> next_id; ///< nothing: this was the last page
+    std::vector<Point> points;
+    bool operator==(const PointsPage&) const = default;
+};
+
+/// A run of sectors; one line of the answer to "changed".
+struct Run {
+    Sectors start;
+    Sectors length;
+    bool operator==(const Run&) const = default;
+};
+
+struct ChangedPage {
+    Uuid generation;
+    std::optional<Sectors> next;
+    std::vector<Run> runs;
+    bool operator==(const ChangedPage&) const = default;
+};
+
+/// Each throws Error(EPROTO) for an answer it cannot read.
+TakeAnswer parse_take_answer(std::string_view answer);
+PointsPage parse_points_page(std::string_view answer);
+ChangedPage parse_changed_page(std::string_view answer);
+
+std::string to_text(const TakeAnswer& answer);
+std::string to_text(const PointsPage& page);
+std::string to_text(const ChangedPage& page);
+
+} // namespace dmsnap
