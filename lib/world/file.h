@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "base/units.h"
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <utility>
+
+namespace dmsnap {
+
+/// An open file or block device and the one owner of its descriptor, closed on exec.
+class File {
+public:
+    /// `flags` as for open(2). Throws Error.
+    static File open(const std::filesystem::path& path, int flags);
+    File(File&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+    File& operator=(File&&) = delete;
+    ~File();
+
+    int fd() const { return fd_; }
+    /// Fills `buffer` as far as the file goes; the length read. Throws Error.
+    std::size_t read_at(Bytes position, std::span<std::byte> buffer) const;
+    /// Writes all of it. Throws Error.
+    void write_at(Bytes position, std::span<const std::byte> bytes) const;
+    /// Throws Error unless what was written is on stable storage.
+    void sync() const;
+
+private:
+    File(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}
+
+    std::filesystem::path path_;
+    int fd_;
+};
+
+/// The first line of a small file of sysfs or proc; empty if it has none or is not there.
+std::string first_line(const std::filesystem::path& path);
+
+} // namespace dmsnap

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "world/mounts.h"
+
+#include "base/error.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <libmount.h>
+#include <memory>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace fs = std::filesystem;
+
+namespace dmsnap {
+namespace {
+
+struct UnrefTable {
+    void operator()(libmnt_table* table) const { mnt_unref_table(table); }
+};
+using TablePtr = std::unique_ptr<libmnt_table, UnrefTable>;
+
+struct FreeIter {
+    void operator()(libmnt_iter* iter) const { mnt_free_iter(iter); }
+};
+using IterPtr = std::unique_ptr<libmnt_iter, FreeIter>;
+
+TablePtr read_table(const fs::path& path)
+{
+    TablePtr table(mnt_new_table_from_file(path.c_str()));
+    if (!table)
+        throw Error(path, "read the table of mounts", errno != 0 ? errno : EIO, "mount -t proc proc /proc");
+    return table;
+}
+
+template <typename Visit> void for_each_filesystem(libmnt_table& table, Visit visit)
+{
+    const IterPtr iter(mnt_new_iter(MNT_ITER_FORWARD));
+    if (!iter)
+        throw std::bad_alloc();
+    libmnt_fs* filesystem = nullptr;
+    while (mnt_table_next_fs(&table, iter.get(), &filesystem) == 0)
+        visit(*filesystem);
+}
+
+std::string text_or_empty(const char* text) { return text != nullptr ? text : ""; }
+
+/// The members of the btrfs filesystem that the device belongs to; just the device if there is none.
+std::vector<DeviceNumber> members_of_filesystem_on(DeviceNumber device, const Roots& roots)
+{
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(roots.sys / "fs/btrfs", error)) {
+        std::vector<DeviceNumber> members;
+        for (const BlockDevice& member : read_listed_devices(entry.path() / "devices", "", roots))
+            members.push_back(member.number);
+        if (std::find(members.begin(), members.end(), device) != members.end())
+            return members;
+    }
+    return {device};
+}
+
+/// A number with major 0 was drawn by the filesystem itself; then its source tells more.
+std::optional<DeviceNumber> device_of(libmnt_fs& filesystem, const Roots& roots)
+{
+    const dev_t number = mnt_fs_get_devno(&filesystem);
+    if (major(number) != 0)
+        return DeviceNumber{major(number), minor(number)};
+    return number_behind(text_or_empty(mnt_fs_get_source(&filesystem)), roots);
+}
+
+} // namespace
+
+std::vector<Mount> mounts_of(const BlockDevice& device, const Roots& roots)
+{
+    const std::vector<DeviceNumber> members = members_of_filesystem_on(device.number, roots);
+    const TablePtr table = read_table(roots.proc / "self/mountinfo");
+    std::vector<Mount> mounts;
+    for_each_filesystem(*table, [&](libmnt_fs& filesystem) {
+        const auto number = device_of(filesystem, roots);
+        if (number && std::find(members.begin(), members.end(), *number) != members.end())
+            mounts.push_back(
+                {text_or_empty(mnt_fs_get_target(&filesystem)), text_or_empty(mnt_fs_get_fstype(&filesystem))});
+    });
+    return mounts;
+}
+
+std::vector<DeviceNumber> devices_of_file(const fs::path& file, const Roots& roots)
+{
+    const TablePtr table = read_table(roots.proc / "self/mountinfo");
+    // Backward: where several are mounted one over the other, the last one is seen.
+    libmnt_fs* filesystem = mnt_table_find_mountpoint(table.get(), file.c_str(), MNT_ITER_BACKWARD);
+    const auto number = filesystem != nullptr ? device_of(*filesystem, roots) : std::nullopt;
+    return number ? members_of_filesystem_on(*number, roots) : std::vector<DeviceNumber>{};
+}
+
+bool is_swap(const BlockDevice& device, const Roots& roots)
+{
+    const fs::path path = roots.proc / "swaps";
+    if (!fs::exists(path))
+        return false; // a kernel without swap
+    const TablePtr table(mnt_new_table());
+    if (!table)
+        throw std::bad_alloc();
+    if (mnt_table_parse_swaps(table.get(), path.c_str()) != 0)
+        throw Error(path, "read the table of swap", EIO);
+    bool found = false;
+    for_each_filesystem(*table, [&](libmnt_fs& swap) {
+        found = found || number_behind(text_or_empty(mnt_fs_get_source(&swap)), roots) == device.number;
+    });
+    return found;
+}
+
+void sync_filesystems(const std::vector<std::string>& mount_points)
+{
+    for (const std::string& mount_point : mount_points) {
+        // Not blocking: somebody may have mounted over it with a FIFO.
+        const int fd = open(mount_point.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+            continue;
+        const int error = fd < 0 || syncfs(fd) != 0 ? errno : 0;
+        if (fd >= 0)
+            close(fd);
+        if (error != 0)
+            throw Error(mount_point, "write out the filesystem", error);
+    }
+}
+
+} // namespace dmsnap

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/// \file
+/// Mounted filesystems and swap, as this process's mount namespace shows them.
+#pragma once
+
+#include "world/block_device.h"
+
+#include <string>
+#include <vector>
+
+namespace dmsnap {
+
+struct Mount {
+    std::string target; ///< where it is mounted
+    std::string type;   ///< "ext4"
+};
+
+/// All mounts of filesystems on the device, in the order of mounting. A filesystem with a device number of its
+/// own (btrfs) is found by its source and, if it spans several devices, by what its driver says in sysfs.
+std::vector<Mount> mounts_of(const BlockDevice& device, const Roots& roots = {});
+
+/// The devices of the filesystem that holds the file; none if it is on no block device.
+std::vector<DeviceNumber> devices_of_file(const std::filesystem::path& file, const Roots& roots = {});
+
+bool is_swap(const BlockDevice& device, const Roots& roots = {});
+
+/// Writes out what the filesystems mounted there hold back (syncfs); mount points that have gone are left out.
+/// Throws Error with what a filesystem said.
+void sync_filesystems(const std::vector<std::string>& mount_points);
+
+} // namespace dmsnap

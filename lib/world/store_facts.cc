@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "world/store_facts.h"
+
+#include "base/error.h"
+#include "world/file.h"
+#include "world/stack.h"
+
+#include <cerrno>
+#include <fcntl.h>
+
+namespace dmsnap {
+namespace {
+
+StackRelation relation(const BlockDevice& device, const BlockDevice& origin, const Roots& roots)
+{
+    if (device.number == origin.number)
+        return StackRelation::same;
+    if (lies_on(device, origin, roots))
+        return StackRelation::above;
+    if (lies_on(origin, device, roots))
+        return StackRelation::below;
+    return StackRelation::unrelated;
+}
+
+/// Whether somebody holds the device exclusively: a mount, another device, swap, or a program that asked for that.
+bool is_claimed(const std::filesystem::path& node)
+{
+    try {
+        File::open(node, O_RDONLY | O_EXCL);
+        return false;
+    } catch (const Error& error) {
+        if (error.number() != EBUSY)
+            throw;
+        return true;
+    }
+}
+
+} // namespace
+
+StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots)
+{
+    if (device.suspended)
+        throw Error(device.name(), "read", "it is suspended, and reading it would wait for ever",
+            "dmsetup resume " + device.name());
+    const std::filesystem::path node = node_path(device, roots);
+    StoreFacts facts;
+    facts.device = device;
+    facts.to_origin = relation(device, origin, roots);
+    facts.claimed = is_claimed(node);
+    facts.users = find_users(device, roots);
+    facts.signature = find_signature(node);
+    facts.header = read_store_header(node);
+    return facts;
+}
+
+} // namespace dmsnap

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "world/block_device.h"
+#include "world/signature.h"
+#include "world/store_header.h"
+#include "world/users.h"
+
+#include <optional>
+
+namespace dmsnap {
+
+/// How two devices stand to each other.
+enum class StackRelation { unrelated, same, above, below };
+
+/// Everything that decides whether a device may become the store of an origin; the verdict is ops' (no I/O there).
+struct StoreFacts {
+    BlockDevice device;
+    StackRelation to_origin = StackRelation::unrelated; ///< where the device is, seen from the origin
+    bool claimed = false;                               ///< somebody holds it exclusively, and not always one seen
+    Users users;                                        ///< who; partitions alone claim nothing, but are in the way
+    std::optional<Signature> signature;
+    StoreHeaderReading header;
+};
+
+/// Reads them all. Changes nothing. Throws Error if the device cannot be read.
+StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots = {});
+
+} // namespace dmsnap

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "world/users.h"
+
+#include "base/text.h"
+#include "world/file.h"
+#include "world/stack.h"
+
+#include <cstdlib>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fstream>
+#include <system_error>
+
+namespace fs = std::filesystem;
+
+namespace dmsnap {
+namespace {
+
+/// Whether a descriptor was opened for writing, by the "flags: 0100002" of its line in fdinfo (octal, as for open(2)).
+bool is_writable(const fs::path& fdinfo)
+{
+    std::ifstream file(fdinfo);
+    for (std::string line; std::getline(file, line);)
+        if (const auto fields = words(line); fields.size() == 2 && fields[0] == "flags:")
+            return (std::strtoul(std::string(fields[1]).c_str(), nullptr, 8) & O_ACCMODE) != O_RDONLY;
+    return false;
+}
+
+/// The process, if it has the device open. A link's text is looked at first: a stat() of every open file would wait
+/// for network filesystems that do not answer.
+std::optional<Process> opener(const fs::path& process, DeviceNumber device, const Roots& roots)
+{
+    const auto pid = parse_u32(process.filename().string());
+    if (!pid)
+        return std::nullopt;
+    bool opens = false;
+    bool writes = false;
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(process / "fd", error)) {
+        const fs::path target = fs::read_symlink(entry.path(), error);
+        if (error || !target.string().starts_with(roots.dev.string() + "/") || number_behind(target, roots) != device)
+            continue;
+        opens = true;
+        writes = writes || is_writable(process / "fdinfo" / entry.path().filename());
+    }
+    if (!opens)
+        return std::nullopt;
+    return Process{*pid, first_line(process / "comm"), writes};
+}
+
+std::vector<Process> find_processes(DeviceNumber device, const Roots& roots)
+{
+    std::vector<Process> processes;
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(roots.proc, error)) {
+        if (auto process = opener(entry.path(), device, roots))
+            processes.push_back(std::move(*process));
+        if (processes.size() == processes_named_max)
+            break;
+    }
+    return processes;
+}
+
+} // namespace
+
+Users find_users(const BlockDevice& device, const Roots& roots)
+{
+    Users users;
+    users.mounts = mounts_of(device, roots);
+    users.holders = directly_above(device, roots);
+    users.swap = is_swap(device, roots);
+    if (users.none())
+        users.processes = find_processes(device.number, roots);
+    return users;
+}
+
+std::string to_text(const Users& users)
+{
+    std::vector<std::string> parts;
+    for (const Mount& mount : users.mounts)
+        parts.push_back(fmt::format("mounted on {}", printable(mount.target)));
+    for (const BlockDevice& holder : users.holders)
+        parts.push_back(fmt::format("used by {}", printable(holder.name())));
+    if (users.swap)
+        parts.emplace_back("used as swap");
+    for (const Process& process : users.processes)
+        parts.push_back(fmt::format("open in {} (pid {})", printable(process.name), process.pid));
+    return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+} // namespace dmsnap
