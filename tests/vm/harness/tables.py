@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+"""The tables next to this folder: tests, rounds, kernels."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+VM = Path(__file__).resolve().parent.parent
+
+
+def rows(name, columns):
+    """The rows of a table: words between blanks, # starts a comment."""
+    for number, line in enumerate((VM / name).read_text().splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if words and len(words) != columns:
+            sys.exit(f"tests/vm/{name}:{number}: {len(words)} columns instead of {columns}")
+        if words:
+            yield words
+
+
+@dataclass(frozen=True)
+class Test:
+    """A row of the table of tests; its head says what the columns mean."""
+    name: str
+    kind: str
+    group: str
+    seconds: int
+    sets: tuple
+
+    @property
+    def single_thread(self):
+        return self.group.startswith("single")
+
+
+def tests():
+    table = [Test(name, kind, group, int(seconds), tuple(sets.split(",")))
+             for name, kind, group, seconds, sets in rows("tests", 5)]
+    for test in table:
+        if test.kind not in ("case", "scenario"):
+            sys.exit(f"tests/vm/tests: {test.name} is neither case nor scenario")
+    return table
+
+
+def select(names):
+    """The tests of these names, in the order of the table."""
+    table = tests()
+    for name in names:
+        if name not in (test.name for test in table):
+            sys.exit(f"no test \"{name}\" in tests/vm/tests")
+    return [test for test in table if test.name in names]
+
+
+def groups(selected):
+    """Lists of tests that share a boot; those of group `alone` share theirs with nobody."""
+    shared = {}
+    for test in selected:
+        key = test.name if test.group.endswith("alone") else test.group
+        shared.setdefault(key, []).append(test)
+    return list(shared.values())
+
+
+def environment(column):
+    """What a test in the guest finds in its environment."""
+    result = {"DMSNAP_TEST_ORIGIN": "/dev/vdb", "DMSNAP_TEST_STORE": "/dev/vdc",
+              "DMSNAP_TEST_SPARE": "/dev/vdd", "DMSNAP_TEST_4K": "/dev/vde"}
+    for name, short, full in rows("rounds", 3):
+        result[f"ROUNDS_{name}"] = full if column == "full" else short
+    return result
+
+
+def shortened():
+    """(name, short, full) of every row that a short run does less of."""
+    return [(name, short, full) for name, short, full in rows("rounds", 3) if short != full]

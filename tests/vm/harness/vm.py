@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+"""One virtual machine: its disks, its command line, what it writes, and its end."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+# Device, GiB, logical block size; the same names in every guest. /dev/vda is the root image.
+DISKS = (("vdb", 4, 512), ("vdc", 4, 512), ("vdd", 2, 512), ("vde", 2, 4096))
+
+
+class Follower:
+    """Reads what is appended to a file, from wherever it stopped the last time."""
+
+    def __init__(self, path):
+        path.touch()
+        self.file = open(path, "rb")
+
+    def read(self):
+        return self.file.read()
+
+
+class Lines:
+    """The complete lines of a growing file."""
+
+    def __init__(self, path):
+        self.follower = Follower(path)
+        self.rest = b""
+
+    def read(self):
+        *lines, self.rest = (self.rest + self.follower.read()).split(b"\n")
+        return [line.decode(errors="replace").rstrip("\r") for line in lines]
+
+
+class Machine:
+    """QEMU with a kernel, the root image and scratch disks; `logs` gets serial, output and results."""
+
+    def __init__(self, kernel, image, initrd, payload, job, logs, *, memory, smp, thread, accel, append):
+        self.logs = logs
+        for name in ("serial", "output", "results"):
+            (logs / name).write_bytes(b"")
+        self.scratch = Path(tempfile.mkdtemp(prefix="dmsnap-vm-"))
+        self.process = None
+        self.arguments = [
+            "setpriv", "--pdeathsig", "KILL", "--",
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", "pc", "-accel", accel or f"tcg,thread={thread}", "-cpu", "max,la57=off",
+            "-smp", str(smp), "-m", memory,
+            "-kernel", str(kernel / "vmlinuz"), "-initrd", str(initrd), "-append", " ".join(append),
+            "-chardev", f"file,id=serial,path={logs / 'serial'}", "-serial", "chardev:serial",
+            "-device", "virtio-serial-pci",
+            *self._port("output"), *self._port("results"),
+            "-object", "rng-random,id=rng,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=rng",
+            *self._disk("vda", image, 512, snapshot=True),
+            *self._share("payload", payload), *self._share("job", job),
+            *self._share("modules", kernel / "lib/modules" if (kernel / "lib").exists() else job),
+        ]
+        for name, size, block in DISKS:
+            path = self.scratch / name
+            with open(path, "wb") as file:
+                file.truncate(size << 30)
+            self.arguments += self._disk(name, path, block)
+
+    def _port(self, name):
+        return ["-chardev", f"file,id={name},path={self.logs / name}",
+                "-device", f"virtserialport,chardev={name},name=dmsnap.{name}"]
+
+    @staticmethod
+    def _share(tag, path):
+        return ["-fsdev", f"local,id={tag},path={path},security_model=none,readonly=on",
+                "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+
+    @staticmethod
+    def _disk(name, path, block, snapshot=False):
+        return ["-drive", f"if=none,id={name},file={path},format=raw,cache=unsafe,discard=unmap,"
+                          f"detect-zeroes=off,snapshot={'on' if snapshot else 'off'}",
+                "-device", f"virtio-blk-pci,drive={name},serial={name},logical_block_size={block},"
+                           f"physical_block_size={max(block, 4096)},discard=on,write-zeroes=on"]
+
+    def start(self):
+        # QEMU puts the overlay of snapshot=on there.
+        environment = dict(os.environ, TMPDIR=str(self.scratch))
+        self.process = subprocess.Popen(self.arguments, stdin=subprocess.DEVNULL, env=environment,
+                                        stdout=open(self.logs / "qemu", "wb"), stderr=subprocess.STDOUT,
+                                        start_new_session=True)
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self):
+        """Ends QEMU if it still runs, and frees what it used."""
+        if self.running():
+            self.process.send_signal(signal.SIGKILL)
+        if self.process:
+            self.process.wait()
+        shutil.rmtree(self.scratch, ignore_errors=True)
