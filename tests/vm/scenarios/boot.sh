@@ -20,12 +20,12 @@ expect "size of the origin" $((4 << 30)) "$(blockdev --getsize64 "$DMSNAP_TEST_O
 expect "size of the store" $((4 << 30)) "$(blockdev --getsize64 "$DMSNAP_TEST_STORE")"
 expect "size of the spare" $((2 << 30)) "$(blockdev --getsize64 "$DMSNAP_TEST_SPARE")"
 expect "sectors of the 4 KiB disk" 4096 "$(blockdev --getss "$DMSNAP_TEST_4K")"
-expect "the origin's first bytes" 0 "$(od -An -tu1 -N4096 -v "$DMSNAP_TEST_ORIGIN" | tr -s ' \n' '\n' | sort -un | xargs)"
+cmp -n $((1 << 20)) "$DMSNAP_TEST_ORIGIN" /dev/zero
 
 # Blank after a discard, which the test disks of a boot rely on from one test to the next.
-echo data | dd of="$DMSNAP_TEST_ORIGIN" conv=fsync status=none
+dd if=/dev/urandom of="$DMSNAP_TEST_ORIGIN" bs=4096 count=1 conv=fsync status=none
 blkdiscard -f "$DMSNAP_TEST_ORIGIN"
-expect "the origin after a discard" 00 "$(od -An -tx1 -N1 "$DMSNAP_TEST_ORIGIN" | xargs)"
+cmp -n 4096 "$DMSNAP_TEST_ORIGIN" /dev/zero
 
 # A device-mapper device with udev's cookie: its link must be there when dmsetup returns.
 dmsetup create boot-test --table "0 2048 linear $DMSNAP_TEST_ORIGIN 0"
