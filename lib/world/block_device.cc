@@ -55,7 +55,7 @@ std::optional<DeviceNumber> number_of_dm_name(std::string_view name, const Roots
 {
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(roots.sys / "class/block", error))
-        if (first_line(entry.path() / "dm/name") == name)
+        if (!name.empty() && first_line(entry.path() / "dm/name") == name)
             return DeviceNumber::from_text(first_line(entry.path() / "dev"));
     return std::nullopt;
 }

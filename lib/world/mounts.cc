@@ -72,6 +72,12 @@ std::optional<DeviceNumber> device_of(libmnt_fs& filesystem, const Roots& roots)
     return number_behind(text_or_empty(mnt_fs_get_source(&filesystem)), roots);
 }
 
+/// Whether the file lies in the tree that begins at the directory.
+bool is_under(const std::string& file, const std::string& directory)
+{
+    return directory == "/" || (file.starts_with(directory) && file.substr(directory.size()).starts_with('/'));
+}
+
 } // namespace
 
 std::vector<Mount> mounts_of(const BlockDevice& device, const Roots& roots)
@@ -91,9 +97,16 @@ std::vector<Mount> mounts_of(const BlockDevice& device, const Roots& roots)
 std::vector<DeviceNumber> devices_of_file(const fs::path& file, const Roots& roots)
 {
     const TablePtr table = read_table(roots.proc / "self/mountinfo");
-    // Backward: where several are mounted one over the other, the last one is seen.
-    libmnt_fs* filesystem = mnt_table_find_mountpoint(table.get(), file.c_str(), MNT_ITER_BACKWARD);
-    const auto number = filesystem != nullptr ? device_of(*filesystem, roots) : std::nullopt;
+    std::optional<DeviceNumber> number;
+    std::size_t longest = 0;
+    for_each_filesystem(*table, [&](libmnt_fs& filesystem) {
+        const std::string target = text_or_empty(mnt_fs_get_target(&filesystem));
+        // Not shorter: where several are mounted one over the other, the last one is seen.
+        if (!is_under(file, target) || target.size() < longest)
+            return;
+        longest = target.size();
+        number = device_of(filesystem, roots);
+    });
     return number ? members_of_filesystem_on(*number, roots) : std::vector<DeviceNumber>{};
 }
 

@@ -36,9 +36,9 @@ StoreHeader some_header()
     return {Uuid::from_text("00112233-4455-4677-8899-aabbccddeeff").value(), 0x0102030405060708, 65536_s, 32_s};
 }
 
-/// A file of 1 MiB to stand for a device.
+/// A file of 2 MiB to stand for a device: libblkid does not look for RAID or LVM on floppy disks.
 struct DeviceFile {
-    DeviceFile() { dmsnap::test::write_file(path, std::string(1 << 20, '\0')); }
+    DeviceFile() { dmsnap::test::write_file(path, std::string(2 << 20, '\0')); }
     void write(Bytes position, std::string_view text) const
     {
         File::open(path, O_RDWR).write_at(position, std::as_bytes(std::span(text)));
@@ -169,8 +169,8 @@ TEST_CASE("a signature beyond the header's block is erased too", "[unit]")
 TEST_CASE("a physical volume of LVM is recognised", "[unit]")
 {
     const DeviceFile device;
-    std::string label("LABELONE\1\0\0\0\0\0\0\0\0\0\0\0 \0\0\0LVM2 001", 32);
-    label += "aaaaaabbbbccccddddeeeeffffgggggg"; // the volume's uuid
+    std::string label("LABELONE\1\0\0\0\0\0\0\0\x5b\x12\x1f\x42 \0\0\0LVM2 001", 32); // with its own checksum
+    label += "aaaaaabbbbccccddddeeeeffffgggggg";                                      // the volume's uuid
     device.write({512}, label);
     const auto signature = find_signature(device.path);
     REQUIRE(signature);
