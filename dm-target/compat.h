@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-FileCopyrightText: 2026 The dmsnap authors */
+/*
+ * What an older kernel lacks.  The rest of the module is written for the newest kernel and never asks
+ * for a version; Kbuild includes this file in front of every other and tests the kernel's headers for
+ * the features named HAVE_*.
+ */
+#ifndef DM_INTERPOSE_COMPAT_H
+#define DM_INTERPOSE_COMPAT_H
+
+#include <linux/blkdev.h>
+#include <linux/fs.h>
+#include <linux/version.h>
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
+#error "dm-interpose needs Linux 6.1 or newer"
+#endif
+
+#ifndef BLK_OPEN_READ /* v6.5, 05bdb9965305 ("block: replace fmode_t with a block-specific type ...") */
+#define BLK_OPEN_READ FMODE_READ
+#define BLK_OPEN_WRITE FMODE_WRITE
+typedef fmode_t blk_mode_t;
+#endif
+
+#ifndef HAVE_BDEV_FILE_OPEN_BY_DEV /* v6.9, f3a608827d1f ("bdev: open block device as files") */
+/* The handle of an open block device is opaque to its users: here it is the block device itself. */
+static inline struct file *bdev_file_open_by_dev(dev_t dev, blk_mode_t mode, void *holder,
+						 const void *holder_ops)
+{
+	return (struct file *)blkdev_get_by_dev(dev, mode, holder);
+}
+
+static inline struct block_device *file_bdev(struct file *handle)
+{
+	return (struct block_device *)handle;
+}
+
+/* Only for handles opened without a holder, for reading. */
+static inline void bdev_fput(struct file *handle)
+{
+	blkdev_put(file_bdev(handle), BLK_OPEN_READ);
+}
+#endif
+
+#ifndef HAVE_BDEV_FREEZE /* v6.8, 982c3b305847 ("bdev: rename freeze and thaw helpers") */
+#define bdev_freeze freeze_bdev
+#define bdev_thaw thaw_bdev
+#endif
+
+/* v6.8, 49ef8832fb1a ("bdev: implement freeze and thaw holder operations") took bd_fsfreeze_sb away. */
+static inline bool compat_bdev_has_frozen_fs(struct block_device *bdev)
+{
+#ifdef HAVE_BD_FSFREEZE_SB
+	return bdev->bd_fsfreeze_sb;
+#else
+	bool has_fs;
+
+	mutex_lock(&bdev->bd_holder_lock);
+	has_fs = bdev->bd_holder_ops && bdev->bd_holder_ops->freeze;
+	mutex_unlock(&bdev->bd_holder_lock);
+	return has_fs;
+#endif
+}
+
+#endif /* DM_INTERPOSE_COMPAT_H */

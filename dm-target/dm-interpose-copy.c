@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/*
+ * Copies: a run of old chunks from the base into the store, read once for everybody.
+ *
+ *   start: memory, room in the store -> read of the base -> read_ended -> read_work
+ *       -> shelf_keep -> kept: mark chunks -> finish: writes back to the head of waiting
+ *
+ * Copies of one origin are disjoint; a write to a chunk that is being copied joins the copy.  Each copy
+ * has a write that waits for it and holds the gate, so the epoch cannot change below it.
+ *
+ * Memory: up to the byte budget for each origin, all or nothing, first come first served; never by reclaim,
+ * for reclaim may be waiting for the very write.  When there is none, the next copy waits for the end of one under
+ * way; when none is under way, the origin's reserve of one chunk serves.
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/slab.h>
+
+#include "dm-interpose.h"
+
+struct interpose_copy {
+	struct rb_node node; /* origin->lock: in origin->copies */
+	struct interpose_origin *origin;
+	struct list_head writes; /* origin->lock: waiting for us */
+	struct interpose_keep keep;
+	struct work_struct work;
+	int error;
+	bool is_reserve;
+	unsigned int nr_pages;
+	struct page *pages[INTERPOSE_COPY_PAGES];
+};
+
+static unsigned int copy_budget = 64;
+module_param(copy_budget, uint, 0644);
+MODULE_PARM_DESC(copy_budget, "MiB of old data each origin may have in memory on its way to the store (1..1024)");
+
+static struct bio_set copy_bios;
+
+u64 interpose_copy_budget(void)
+{
+	return (u64)clamp(READ_ONCE(copy_budget), 1U, 1024U) << 20;
+}
+
+void interpose_bio_add_pages(struct bio *bio, struct page **pages, unsigned int sectors)
+{
+	unsigned int left = sectors << SECTOR_SHIFT;
+
+	for (; left; pages++) {
+		unsigned int bytes = min_t(unsigned int, left, PAGE_SIZE);
+
+		__bio_add_page(bio, *pages, bytes, 0);
+		left -= bytes;
+	}
+}
+
+static unsigned int chunk_pages(const struct interpose_origin *origin)
+{
+	return max(1U, (1U << origin->chunk_shift) / (unsigned int)PAGE_SECTORS);
+}
+
+/* Memory */
+
+static void copy_free(struct interpose_copy *copy)
+{
+	while (copy->nr_pages)
+		__free_page(copy->pages[--copy->nr_pages]);
+	kfree(copy);
+}
+
+/* A copy with memory for up to @chunks chunks, NULL if there is not even enough for one. */
+static struct interpose_copy *copy_alloc(struct interpose_origin *origin, u64 chunks, gfp_t gfp)
+{
+	unsigned int pages = chunk_pages(origin), want;
+	struct interpose_copy *copy = kzalloc(sizeof(*copy), gfp);
+
+	if (!copy)
+		return NULL;
+	want = min_t(u64, chunks * pages, INTERPOSE_COPY_PAGES);
+	while (copy->nr_pages < want) {
+		struct page *page = alloc_page(gfp);
+
+		if (!page)
+			break;
+		copy->pages[copy->nr_pages++] = page;
+	}
+	while (copy->nr_pages % pages)
+		__free_page(copy->pages[--copy->nr_pages]);
+	if (!copy->nr_pages) {
+		copy_free(copy);
+		return NULL;
+	}
+	copy->origin = origin;
+	return copy;
+}
+
+/* Context: sleeps.  Before the first snapshot. */
+int interpose_copy_reserve_alloc(struct interpose_origin *origin)
+{
+	if (!origin->reserve) {
+		origin->reserve = copy_alloc(origin, 1, GFP_KERNEL);
+		if (!origin->reserve)
+			return -ENOMEM;
+		origin->reserve->is_reserve = true;
+	}
+	return 0;
+}
+
+/* Context: no copy is under way. */
+void interpose_copy_reserve_free(struct interpose_origin *origin)
+{
+	if (origin->reserve)
+		copy_free(origin->reserve);
+	origin->reserve = NULL;
+}
+
+/* Bytes of a copy. */
+static u64 copy_bytes(const struct interpose_copy *copy)
+{
+	return (u64)copy->nr_pages << PAGE_SHIFT;
+}
+
+/* Takes @bytes from the budget.  A single copy is always let through. */
+static bool budget_take(struct interpose_origin *origin, u64 bytes)
+{
+	bool granted;
+
+	spin_lock_irq(&origin->lock);
+	granted = !origin->copy_bytes || origin->copy_bytes + bytes <= interpose_copy_budget();
+	if (granted)
+		origin->copy_bytes += bytes;
+	spin_unlock_irq(&origin->lock);
+	return granted;
+}
+
+static void copy_put(struct interpose_copy *copy)
+{
+	struct interpose_origin *origin = copy->origin;
+
+	if (!copy->is_reserve) {
+		copy_free(copy);
+		return;
+	}
+	spin_lock_irq(&origin->lock);
+	origin->reserve = copy;
+	spin_unlock_irq(&origin->lock);
+}
+
+static struct interpose_copy *reserve_take(struct interpose_origin *origin)
+{
+	struct interpose_copy *copy;
+
+	spin_lock_irq(&origin->lock);
+	copy = origin->reserve;
+	origin->reserve = NULL;
+	spin_unlock_irq(&origin->lock);
+	return copy;
+}
+
+/* Memory for a copy of up to @chunks chunks, within the budget; NULL: when another copy has ended. */
+static struct interpose_copy *copy_get(struct interpose_origin *origin, u64 chunks)
+{
+	struct interpose_copy *copy = copy_alloc(origin, chunks, GFP_NOWAIT | __GFP_NOWARN);
+
+	if (!copy)
+		copy = reserve_take(origin);
+	if (copy && !budget_take(origin, copy_bytes(copy))) {
+		copy_put(copy);
+		return NULL;
+	}
+	return copy;
+}
+
+/* Copies under way */
+
+static u64 copy_first(const struct interpose_copy *copy)
+{
+	return chunk_nr(copy->keep.chunk);
+}
+
+static u64 copy_end(const struct interpose_copy *copy)
+{
+	return copy_first(copy) + copy->keep.chunks;
+}
+
+/* The first copy that ends after @chunk, NULL if none does. */
+static struct interpose_copy *copy_at_or_after(struct interpose_origin *origin, u64 chunk)
+{
+	struct rb_node *node = origin->copies.rb_node;
+	struct interpose_copy *found = NULL;
+
+	lockdep_assert_held(&origin->lock);
+	while (node) {
+		struct interpose_copy *copy = rb_entry(node, struct interpose_copy, node);
+
+		if (copy_end(copy) > chunk) {
+			found = copy;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return found;
+}
+
+/* Chunks from @chunk on up to the next copy under way.  Context: origin->lock. */
+u64 interpose_copy_gap(struct interpose_origin *origin, chunk_t chunk)
+{
+	struct interpose_copy *copy = copy_at_or_after(origin, chunk_nr(chunk));
+
+	return copy ? copy_first(copy) - chunk_nr(chunk) : U64_MAX;
+}
+
+/* Lets @write wait for a copy of write->next, if one is under way.  Context: origin->lock. */
+bool interpose_copy_join(struct interpose_origin *origin, struct interpose_write *write)
+{
+	struct interpose_copy *copy = copy_at_or_after(origin, chunk_nr(write->next));
+
+	if (!copy || copy_first(copy) > chunk_nr(write->next))
+		return false;
+	list_add_tail(&write->list, &copy->writes);
+	return true;
+}
+
+static void copy_publish(struct interpose_copy *copy, struct interpose_write *write)
+{
+	struct interpose_origin *origin = copy->origin;
+	struct rb_node **link, *parent = NULL;
+
+	spin_lock_irq(&origin->lock);
+	link = &origin->copies.rb_node;
+	while (*link) {
+		parent = *link;
+		if (copy_first(copy) < copy_first(rb_entry(parent, struct interpose_copy, node)))
+			link = &parent->rb_left;
+		else
+			link = &parent->rb_right;
+	}
+	rb_link_node(&copy->node, parent, link);
+	rb_insert_color(&copy->node, &origin->copies);
+	list_add(&write->list, &copy->writes);
+	spin_unlock_irq(&origin->lock);
+}
+
+/* One copy less, of those the judge counted. */
+static void copies_put(struct interpose_origin *origin, u64 bytes)
+{
+	lockdep_assert_held(&origin->lock);
+	origin->copy_bytes -= bytes;
+	if (!--origin->nr_copies)
+		wake_up(&origin->copies_idle);
+}
+
+/* The end: what waited goes on, before everybody who came later. */
+static void copy_finish(struct interpose_copy *copy, bool kept)
+{
+	struct interpose_origin *origin = copy->origin;
+	u64 bytes = copy_bytes(copy);
+	struct interpose_write *write;
+
+	spin_lock_irq(&origin->lock);
+	rb_erase(&copy->node, &origin->copies);
+	list_for_each_entry(write, &copy->writes, list)
+		if (kept)
+			write->next = chunk_at(copy_end(copy));
+	list_splice_init(&copy->writes, &origin->waiting);
+	if (kept)
+		origin->copied += copy->keep.chunks;
+	spin_unlock_irq(&origin->lock);
+
+	/* Whoever frees the origin waits for the count and for write_work: last touch under the lock. */
+	copy_put(copy);
+	spin_lock_irq(&origin->lock);
+	copies_put(origin, bytes);
+	queue_work(interpose_wq, &origin->write_work);
+	spin_unlock_irq(&origin->lock);
+}
+
+/* Steps of one copy */
+
+static void kept(struct interpose_keep *keep, int error)
+{
+	struct interpose_copy *copy = container_of(keep, struct interpose_copy, keep);
+	struct interpose_origin *origin = copy->origin;
+
+	if (error)
+		interpose_origin_invalidate(origin, FAILURE_STORE_ERROR);
+	else
+		interpose_mark_kept(origin, (struct chunk_range){ keep->chunk, chunk_at(copy_end(copy) - 1) });
+	copy_finish(copy, !error);
+}
+
+static void read_work(struct work_struct *work)
+{
+	struct interpose_copy *copy = container_of(work, struct interpose_copy, work);
+
+	if (!copy->error) {
+		interpose_shelf_keep(&copy->keep);
+		return;
+	}
+	interpose_shelf_cancel(&copy->keep);
+	interpose_origin_invalidate(copy->origin, FAILURE_READ_ERROR);
+	copy_finish(copy, false);
+}
+
+static void read_ended(struct bio *bio)
+{
+	struct interpose_copy *copy = bio->bi_private;
+
+	copy->error = blk_status_to_errno(bio->bi_status);
+	bio_put(bio);
+	queue_work(interpose_wq, &copy->work);
+}
+
+static void copy_read(struct interpose_copy *copy)
+{
+	const struct interpose_origin *origin = copy->origin;
+	const struct interpose *ip = READ_ONCE(origin->active);
+	struct interpose_keep *keep = &copy->keep;
+	struct bio *bio = bio_alloc_bioset(ip->base->bdev, DIV_ROUND_UP(keep->sectors, PAGE_SECTORS),
+					   REQ_OP_READ, GFP_NOIO, &copy_bios);
+
+	bio->bi_iter.bi_sector = ip->start + chunk_first_sector(keep->chunk, origin->chunk_shift);
+	bio->bi_private = copy;
+	bio->bi_end_io = read_ended;
+	interpose_bio_add_pages(bio, copy->pages, keep->sectors);
+	submit_bio(bio);
+}
+
+static enum interpose_failure reserve_failure(int error)
+{
+	switch (error) {
+	case -ENOSPC:
+		return FAILURE_STORE_FULL;
+	case -ENODEV:
+		return FAILURE_STORE_REMOVED;
+	case -ENOMEM:
+		return FAILURE_NO_MEMORY;
+	default:
+		return FAILURE_STORE_ERROR;
+	}
+}
+
+static void copy_prepare(struct interpose_copy *copy, const struct interpose_write *write, u64 chunks)
+{
+	struct interpose_keep *keep = &copy->keep;
+
+	INIT_WORK(&copy->work, read_work);
+	INIT_LIST_HEAD(&copy->writes);
+	memset(keep, 0, sizeof(*keep));
+	keep->chunk = write->next;
+	keep->chunks = min_t(u64, chunks, copy->nr_pages / chunk_pages(copy->origin));
+	keep->birth = write->birth;
+	keep->pages = copy->pages;
+	keep->done = kept;
+}
+
+/* The judge counted a copy that does not come to be: wait for the others, or give the snapshots up. */
+static int copy_abandon(struct interpose_origin *origin, struct interpose_copy *copy, int error)
+{
+	u64 bytes = copy ? copy_bytes(copy) : 0;
+	bool others;
+
+	if (copy)
+		copy_put(copy);
+	spin_lock_irq(&origin->lock);
+	others = origin->nr_copies > 1;
+	copies_put(origin, bytes);
+	spin_unlock_irq(&origin->lock);
+	if (others && (error == -EBUSY || error == -ENOMEM))
+		return -EBUSY;
+	interpose_origin_invalidate(origin, reserve_failure(error == -EBUSY ? -ENOMEM : error));
+	return -EIO;
+}
+
+/**
+ * interpose_copy_start() - copy write->next and up to @chunks - 1 chunks behind it
+ * @write: write->birth is the newest snapshot at the time of the judgement: were it read again here, a
+ *         snapshot dropped meanwhile could give new data an old birth
+ * Context: write_work, after the judge has counted the copy.
+ * Return: 0: @write waits for the copy; -EBUSY: try again when another copy has ended; -EIO: it could
+ * not be, and the snapshots are invalid.
+ */
+int interpose_copy_start(struct interpose_origin *origin, struct interpose_write *write, u64 chunks)
+{
+	struct interpose_copy *copy = copy_get(origin, chunks);
+	int r;
+
+	if (!copy)
+		return copy_abandon(origin, NULL, -EBUSY);
+	copy_prepare(copy, write, chunks);
+	r = interpose_shelf_reserve(origin->shelf, &copy->keep);
+	if (r)
+		return copy_abandon(origin, copy, r);
+	copy->keep.sectors = chunks_sectors(copy->keep.chunk, copy->keep.chunks, origin->chunk_shift,
+					    origin->length);
+	copy_publish(copy, write);
+	copy_read(copy);
+	return 0;
+}
+
+int __init interpose_copy_init(void)
+{
+	return bioset_init(&copy_bios, BIO_POOL_SIZE, 0, BIOSET_NEED_BVECS);
+}
+
+void interpose_copy_exit(void)
+{
+	bioset_exit(&copy_bios);
+}

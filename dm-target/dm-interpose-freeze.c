@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/*
+ * Filesystems frozen around a point, top first, thawed in reverse.
+ *
+ * One that somebody else has frozen is used as it is: before v6.8 the freeze answers EBUSY and is not
+ * ours to thaw, later it nests.
+ */
+#include "dm-interpose.h"
+
+/* Opens and freezes one device; false in *ours: it was frozen already. */
+static int freeze_one(dev_t dev, struct file **handle, bool *ours, bool *has_fs)
+{
+	struct file *opened = bdev_file_open_by_dev(dev, BLK_OPEN_READ, NULL, NULL);
+	int r;
+
+	if (IS_ERR(opened))
+		return PTR_ERR(opened);
+	r = bdev_freeze(file_bdev(opened));
+	if (r && r != -EBUSY) {
+		bdev_fput(opened);
+		return r;
+	}
+	*handle = opened;
+	*ours = !r;
+	*has_fs = r || compat_bdev_has_frozen_fs(file_bdev(opened));
+	return 0;
+}
+
+/**
+ * interpose_freeze() - freeze the filesystems on @nr devices
+ * Context: sleeps, for as long as a filesystem takes to write out; the deadline is looked at between
+ * devices.
+ * Return: 0, with all of them frozen, to be thawed by interpose_thaw(); else none is.
+ */
+int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen, ktime_t deadline)
+{
+	frozen->nr = 0;
+	frozen->all_fs = nr;
+	while (frozen->nr < nr) {
+		unsigned int i = frozen->nr;
+		bool has_fs;
+		int r = freeze_one(devs[i], &frozen->handle[i], &frozen->ours[i], &has_fs);
+
+		if (!r) {
+			frozen->nr++;
+			frozen->all_fs &= has_fs;
+			r = ktime_after(ktime_get(), deadline) ? -ETIMEDOUT : 0;
+		}
+		if (r) {
+			interpose_thaw(frozen);
+			return r;
+		}
+	}
+	return 0;
+}
+
+void interpose_thaw(struct interpose_frozen *frozen)
+{
+	while (frozen->nr) {
+		struct file *handle = frozen->handle[--frozen->nr];
+
+		if (frozen->ours[frozen->nr] && bdev_thaw(file_bdev(handle)))
+			pr_err("interpose: cannot thaw %pg\n", file_bdev(handle));
+		bdev_fput(handle);
+	}
+}

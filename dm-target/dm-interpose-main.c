@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/*
+ * dm-interpose: the module's beginning and end.
+ */
+#include <linux/module.h>
+
+#include "dm-interpose.h"
+
+#define DM_MSG_PREFIX "interpose"
+
+struct workqueue_struct *interpose_wq;
+struct workqueue_struct *interpose_point_wq;
+
+static struct target_type *const targets[] = {
+	&interpose_target,
+	&interpose_store_target,
+	&interpose_image_target,
+};
+
+static void unregister_targets(unsigned int nr)
+{
+	while (nr--)
+		dm_unregister_target(targets[nr]);
+}
+
+static int __init register_targets(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(targets); i++) {
+		int r = dm_register_target(targets[i]);
+
+		if (r) {
+			unregister_targets(i);
+			return r;
+		}
+	}
+	return 0;
+}
+
+static int __init interpose_init(void)
+{
+	int r = -ENOMEM;
+
+	interpose_wq = alloc_workqueue("dm-interpose", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!interpose_wq)
+		return r;
+	interpose_point_wq = alloc_workqueue("dm-interpose-point", WQ_UNBOUND, 0);
+	if (!interpose_point_wq)
+		goto destroy_wq;
+	r = interpose_store_init();
+	if (r)
+		goto destroy_point_wq;
+	r = interpose_copy_init();
+	if (r)
+		goto exit_store;
+	r = register_targets();
+	if (r)
+		goto exit_copy;
+	return 0;
+
+exit_copy:
+	interpose_copy_exit();
+exit_store:
+	interpose_store_exit();
+destroy_point_wq:
+	destroy_workqueue(interpose_point_wq);
+destroy_wq:
+	destroy_workqueue(interpose_wq);
+	return r;
+}
+
+static void __exit interpose_exit(void)
+{
+	unregister_targets(ARRAY_SIZE(targets));
+	destroy_workqueue(interpose_point_wq);
+	destroy_workqueue(interpose_wq);
+	interpose_copy_exit();
+	interpose_store_exit();
+}
+
+module_init(interpose_init);
+module_exit(interpose_exit);
+
+MODULE_DESCRIPTION("device-mapper targets that slide under a live device: snapshots, changed blocks");
+MODULE_AUTHOR("The dmsnap authors");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS("dm-" INTERPOSE_TARGET_STORE);
+MODULE_ALIAS("dm-" INTERPOSE_TARGET_IMAGE);
+MODULE_VERSION(__stringify(INTERPOSE_INTERFACE) "." __stringify(INTERPOSE_VERSION_MINOR) "."
+	       __stringify(INTERPOSE_VERSION_PATCH));

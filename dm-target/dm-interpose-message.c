@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/*
+ * Messages to the target interpose: words to calls, answers to text.  The grammar is in the uapi header.
+ *
+ * A page of an answer is written behind room for its first line, which is known only at the end.
+ */
+#include <linux/ctype.h>
+#include <linux/slab.h>
+
+#include "dm-interpose.h"
+
+/* "<uuid> <20 digits>\n": the first line of a page. */
+#define PAGE_HEAD (UUID_STRING_LEN + 1 + 20 + 1)
+/* The longest line of "points": numbers, uuid, words, name, data in hex. */
+#define POINT_LINE (20 + 11 + 8 + 21 + UUID_STRING_LEN + 1 + 6 + 11 + INTERPOSE_NAME_MAX + 1 + 2 * INTERPOSE_DATA_MAX + 2)
+#define RUN_LINE (2 * 21 + 1)
+/* Leaves of the maps looked at for one page of "changed": 32768 chunks each. */
+#define CHANGED_LEAVES 16384UL
+
+struct answer {
+	char *text;
+	unsigned int size; /* bytes there are */
+	unsigned int used;
+};
+
+struct message {
+	const char *name;
+	unsigned int args; /* behind the name */
+	int (*run)(struct interpose *ip, char **args, struct answer *answer);
+};
+
+static __printf(2, 3) void answer_add(struct answer *answer, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	answer->used += vscnprintf(answer->text + answer->used, answer->size - answer->used, format, args);
+	va_end(args);
+}
+
+static bool answer_has_room(const struct answer *answer, unsigned int bytes)
+{
+	return answer->used + bytes + 1 < answer->size;
+}
+
+static void page_begin(struct answer *answer)
+{
+	answer->used = PAGE_HEAD;
+}
+
+/* @next: where the next page starts, 0 if this is the last. */
+static int page_end(struct interpose *ip, struct answer *answer, u64 next)
+{
+	char head[PAGE_HEAD + 1];
+	int bytes;
+
+	if (next)
+		bytes = scnprintf(head, sizeof(head), "%pUb %llu\n", &ip->origin->generation, next);
+	else
+		bytes = scnprintf(head, sizeof(head), "%pUb " INTERPOSE_NONE "\n", &ip->origin->generation);
+	answer->text[answer->used] = '\0';
+	memmove(answer->text + bytes, answer->text + PAGE_HEAD, answer->used - PAGE_HEAD + 1);
+	memcpy(answer->text, head, bytes);
+	return 1;
+}
+
+/* Words */
+
+static int parse_generation(const struct interpose *ip, const char *word)
+{
+	uuid_t uuid;
+
+	if (uuid_parse(word, &uuid) || strlen(word) != UUID_STRING_LEN)
+		return -EINVAL;
+	return uuid_equal(&uuid, &ip->origin->generation) ? 0 : -ESTALE;
+}
+
+static int parse_point(const struct interpose *ip, char **args, u64 *id)
+{
+	int r = parse_generation(ip, args[0]);
+
+	return r ?: kstrtou64(args[1], 10, id);
+}
+
+static int parse_kind(const char *word, bool *snapshot)
+{
+	*snapshot = !strcmp(word, INTERPOSE_KIND_SNAPSHOT);
+	return *snapshot || !strcmp(word, INTERPOSE_KIND_CHECKPOINT) ? 0 : -EINVAL;
+}
+
+static int check_name(const char *name)
+{
+	const char *c;
+
+	if (!*name || strlen(name) > INTERPOSE_NAME_MAX || *name == '-')
+		return -EINVAL;
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return -EINVAL;
+	for (c = name; *c; c++)
+		if (!isascii(*c) || (!isalnum(*c) && !strchr("+_.-", *c)))
+			return -EINVAL;
+	return 0;
+}
+
+static int parse_data(const char *word, struct interpose_take_request *request)
+{
+	size_t digits = strlen(word);
+
+	request->data_bytes = 0;
+	if (!strcmp(word, INTERPOSE_NONE))
+		return 0;
+	if (!digits || digits % 2 || digits / 2 > INTERPOSE_DATA_MAX)
+		return -EINVAL;
+	request->data_bytes = digits / 2;
+	return hex2bin(request->data, word, request->data_bytes);
+}
+
+static int parse_deadline(const char *word, unsigned int *ms)
+{
+	int r = kstrtouint(word, 10, ms);
+
+	if (r)
+		return r;
+	return *ms && *ms <= INTERPOSE_DEADLINE_MS_MAX ? 0 : -EINVAL;
+}
+
+static int parse_dev(const char *word, dev_t *dev)
+{
+	unsigned int major, minor;
+	char dummy;
+
+	if (sscanf(word, "%u:%u%c", &major, &minor, &dummy) != 2)
+		return -EINVAL;
+	*dev = MKDEV(major, minor);
+	return MAJOR(*dev) == major && MINOR(*dev) == minor ? 0 : -EINVAL;
+}
+
+static int parse_freeze(char *word, struct interpose_take_request *request)
+{
+	char *dev;
+
+	request->nr_freeze = 0;
+	if (!strcmp(word, INTERPOSE_NONE))
+		return 0;
+	while ((dev = strsep(&word, ","))) {
+		int r;
+
+		if (request->nr_freeze == INTERPOSE_FREEZE_MAX)
+			return -E2BIG;
+		r = parse_dev(dev, &request->freeze[request->nr_freeze++]);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int parse_take(char **args, struct interpose_take_request *request)
+{
+	int r = -EINVAL;
+
+	if (strlen(args[0]) != UUID_STRING_LEN || uuid_parse(args[0], &request->uuid))
+		return r;
+	r = parse_kind(args[1], &request->snapshot);
+	r = r ?: check_name(args[2]);
+	request->name = args[2];
+	r = r ?: parse_data(args[3], request);
+	r = r ?: parse_deadline(args[4], &request->deadline_ms);
+	return r ?: parse_freeze(args[5], request);
+}
+
+/* store <store uuid> */
+static int message_store(struct interpose *ip, char **args, struct answer *answer)
+{
+	uuid_t uuid;
+	int r;
+
+	if (strlen(args[0]) != UUID_STRING_LEN || uuid_parse(args[0], &uuid))
+		return -EINVAL;
+	mutex_lock(&ip->origin->change);
+	r = interpose_origin_set_store(ip->origin, &uuid);
+	mutex_unlock(&ip->origin->change);
+	return r;
+}
+
+/* unstore */
+static int message_unstore(struct interpose *ip, char **args, struct answer *answer)
+{
+	int r;
+
+	mutex_lock(&ip->origin->change);
+	r = interpose_origin_unset_store(ip->origin);
+	mutex_unlock(&ip->origin->change);
+	return r;
+}
+
+/* take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|- */
+static int message_take(struct interpose *ip, char **args, struct answer *answer)
+{
+	struct interpose_take_request *request = kzalloc(sizeof(*request), GFP_KERNEL);
+	bool fs_consistent;
+	u64 id;
+	int r;
+
+	if (!request)
+		return -ENOMEM;
+	r = parse_take(args, request);
+	r = r ?: interpose_take(ip->origin, request, &id, &fs_consistent);
+	kfree(request);
+	if (r)
+		return r;
+	answer_add(answer, "%pUb %llu %s", &ip->origin->generation, id,
+		   fs_consistent ? INTERPOSE_CONSISTENCY_FS : INTERPOSE_CONSISTENCY_CRASH);
+	return 1;
+}
+
+/* drop <generation> <id> */
+static int message_drop(struct interpose *ip, char **args, struct answer *answer)
+{
+	u64 id;
+	int r = parse_point(ip, args, &id);
+
+	if (r)
+		return r;
+	mutex_lock(&ip->origin->change);
+	r = interpose_drop(ip->origin, id);
+	mutex_unlock(&ip->origin->change);
+	return r;
+}
+
+/* release <generation> <id> */
+static int message_release(struct interpose *ip, char **args, struct answer *answer)
+{
+	u64 id;
+	int r = parse_point(ip, args, &id);
+
+	if (r)
+		return r;
+	mutex_lock(&ip->origin->change);
+	r = interpose_release(ip->origin, id);
+	mutex_unlock(&ip->origin->change);
+	return r;
+}
+
+static void answer_point(struct answer *answer, struct interpose_origin *origin,
+			 const struct interpose_point *point)
+{
+	bool valid = !point->snapshot || interpose_snapshot_valid(origin, point->id);
+
+	answer_add(answer, "%llu %s %s %lld %pUb %s %u %s ", point->id,
+		   point->snapshot ? INTERPOSE_KIND_SNAPSHOT : INTERPOSE_KIND_CHECKPOINT,
+		   valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, point->time, &point->uuid,
+		   point->fs_consistent ? INTERPOSE_CONSISTENCY_FS : INTERPOSE_CONSISTENCY_CRASH,
+		   point->images, point->name);
+	if (!point->data_bytes)
+		answer_add(answer, INTERPOSE_NONE);
+	for (unsigned int i = 0; i < point->data_bytes; i++)
+		answer_add(answer, "%02x", point->data[i]);
+	answer_add(answer, "\n");
+}
+
+/* points <first id> */
+static int message_points(struct interpose *ip, char **args, struct answer *answer)
+{
+	struct interpose_origin *origin = ip->origin;
+	struct interpose_point *point;
+	u64 first, next = 0;
+
+	if (kstrtou64(args[0], 10, &first))
+		return -EINVAL;
+	if (!answer_has_room(answer, PAGE_HEAD + POINT_LINE))
+		return -ENOBUFS;
+	page_begin(answer);
+	mutex_lock(&origin->mutex);
+	list_for_each_entry(point, &origin->points, list) {
+		if (point->id < first)
+			continue;
+		if (!answer_has_room(answer, POINT_LINE)) {
+			next = point->id;
+			break;
+		}
+		answer_point(answer, origin, point);
+	}
+	mutex_unlock(&origin->mutex);
+	return page_end(ip, answer, next);
+}
+
+/*
+ * Writes runs of set bits from *chunk on, until the page or the patience for empty maps is at its end;
+ * *chunk is then where the next page starts, or the number of chunks.
+ */
+static void answer_runs(struct answer *answer, struct interpose_origin *origin,
+			struct interpose_map *const maps[], unsigned int nr, u64 *chunk)
+{
+	unsigned long leaves = CHANGED_LEAVES;
+
+	while (*chunk < origin->chunks && leaves && answer_has_room(answer, RUN_LINE)) {
+		u64 begin = interpose_maps_next(maps, nr, *chunk, true, &leaves);
+		u64 end;
+
+		*chunk = begin;
+		if (begin >= origin->chunks || !leaves)
+			return;
+		end = interpose_maps_next(maps, nr, begin, false, &leaves);
+		answer_add(answer, "%llu %llu\n", chunk_first_sector(chunk_at(begin), origin->chunk_shift),
+			   chunks_sectors(chunk_at(begin), end - begin, origin->chunk_shift, origin->length));
+		*chunk = end;
+	}
+}
+
+struct changed_query {
+	u64 since;
+	u64 until; /* U64_MAX: now */
+	u64 sector;
+};
+
+static int parse_changed(const struct interpose *ip, char **args, struct changed_query *query)
+{
+	int r = parse_point(ip, args, &query->since);
+
+	if (r)
+		return r;
+	if (!strcmp(args[2], INTERPOSE_NOW))
+		query->until = U64_MAX;
+	else if (kstrtou64(args[2], 10, &query->until))
+		return -EINVAL;
+	if (kstrtou64(args[3], 10, &query->sector))
+		return -EINVAL;
+	return query->since < query->until ? 0 : -EINVAL;
+}
+
+static int answer_changed(struct interpose *ip, const struct changed_query *query,
+			  struct interpose_map **maps, struct answer *answer)
+{
+	struct interpose_origin *origin = ip->origin;
+	u64 chunk = query->sector >> origin->chunk_shift;
+	unsigned int nr;
+
+	lockdep_assert_held(&origin->mutex);
+	if (!interpose_point_find(origin, query->since))
+		return -ENOENT;
+	if (query->until != U64_MAX && !interpose_point_find(origin, query->until))
+		return -ENOENT;
+	nr = interpose_points_epochs(origin, query->since, query->until, maps);
+	page_begin(answer);
+	answer_runs(answer, origin, maps, nr, &chunk);
+	if (chunk >= origin->chunks)
+		return page_end(ip, answer, 0);
+	return page_end(ip, answer, chunk_first_sector(chunk_at(chunk), origin->chunk_shift));
+}
+
+/* changed <generation> <since id> <until id>|now <first sector> */
+static int message_changed(struct interpose *ip, char **args, struct answer *answer)
+{
+	struct changed_query query;
+	struct interpose_map **maps;
+	int r = parse_changed(ip, args, &query);
+
+	if (r)
+		return r;
+	if (!answer_has_room(answer, PAGE_HEAD + RUN_LINE))
+		return -ENOBUFS;
+	maps = kmalloc_array(INTERPOSE_POINTS_MAX, sizeof(*maps), GFP_KERNEL);
+	if (!maps)
+		return -ENOMEM;
+	mutex_lock(&ip->origin->mutex);
+	r = answer_changed(ip, &query, maps, answer);
+	mutex_unlock(&ip->origin->mutex);
+	kfree(maps);
+	return r;
+}
+
+static const struct message messages[] = {
+	{ INTERPOSE_MSG_STORE, 1, message_store },
+	{ INTERPOSE_MSG_UNSTORE, 0, message_unstore },
+	{ INTERPOSE_MSG_TAKE, 6, message_take },
+	{ INTERPOSE_MSG_DROP, 2, message_drop },
+	{ INTERPOSE_MSG_RELEASE, 2, message_release },
+	{ INTERPOSE_MSG_POINTS, 1, message_points },
+	{ INTERPOSE_MSG_CHANGED, 4, message_changed },
+};
+
+/* Return: 0: done; 1: done, with an answer in @result; negative. */
+int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
+		      unsigned int maxlen)
+{
+	struct answer answer = { .text = result, .size = maxlen };
+	struct interpose *ip = ti->private;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(messages); i++) {
+		if (strcmp(argv[0], messages[i].name))
+			continue;
+		if (argc - 1 != messages[i].args)
+			return -EINVAL;
+		if (READ_ONCE(ip->origin->active) != ip)
+			return -EBUSY;
+		return messages[i].run(ip, argv + 1, &answer);
+	}
+	return -EINVAL;
+}

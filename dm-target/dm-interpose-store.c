@@ -1,0 +1,616 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/*
+ * The simple store: granules handed out from a bitmap, an index in memory, nothing to replay.
+ *
+ *   reserve: bitmap -> granules, slab -> entries        (never waits for memory)
+ *   keep:    pages -> bio -> device -> keep_ended() -> keep_work(): index, then done()
+ *   find:    bucket of (chunk) -> the smallest birth >= snapshot
+ *   sweep:   every bucket: entries that no living snapshot reads go back to slab and bitmap
+ *
+ * An entry is in the index only while its data is on the device.  What is on the device means nothing after
+ * the store is closed: volatile exceptions are the price of a write path that waits for no flush.
+ *
+ * Locks, outermost first:
+ *   stores_mutex   the list of open stores, their shelves, and "gone"; may sleep
+ *   alloc_mutex    the bitmap of one store; may sleep, so only workers allocate
+ *   shelf->lock    the index of one shelf; irqs off, for images look things up in end_io
+ */
+#include <linux/bio.h>
+#include <linux/bitmap.h>
+#include <linux/crc32c.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+
+#include <uapi/dm-interpose.h>
+
+#include "dm-interpose-store.h"
+#include "dm-interpose.h"
+
+/* Chains of 4 when the store is full, and no more than 16 MiB of heads for one shelf. */
+#define BUCKET_LOAD 4
+#define BUCKETS_MIN 64UL
+#define BUCKETS_MAX (1UL << 21)
+
+struct interpose_store {
+	struct list_head list; /* stores_mutex: in stores */
+	struct list_head shelves; /* stores_mutex */
+	struct kref ref; /* the target, and each shelf */
+	uuid_t uuid;
+	struct block_device *bdev; /* open as long as the store is */
+	dev_t devt;
+	sector_t data; /* first sector of granule 0 */
+	unsigned int granule_shift; /* log2 of sectors */
+	u64 granules;
+
+	struct mutex alloc_mutex;
+	unsigned long *bitmap; /* alloc_mutex: one bit a granule */
+	u64 cursor; /* alloc_mutex: where the search goes on */
+	u64 used; /* alloc_mutex writes, granules */
+
+	bool failed; /* set once, after an I/O error */
+	bool gone; /* set once, when the target goes: no I/O starts any more */
+	atomic_t writing; /* keeps between reserve and done; 1 for the open store */
+	wait_queue_head_t idle; /* writing became 0 */
+};
+
+struct interpose_shelf {
+	struct list_head list; /* stores_mutex: in store->shelves */
+	struct interpose_store *store;
+	unsigned int chunk_shift; /* log2 of sectors */
+	unsigned int chunk_granules;
+	void (*removed)(void *owner);
+	void *owner;
+
+	spinlock_t lock; /* irqs off */
+	unsigned long buckets;
+	u64 count; /* lock writes: entries */
+	struct exception **bucket; /* lock */
+};
+
+static DEFINE_MUTEX(stores_mutex);
+static LIST_HEAD(stores);
+static struct kmem_cache *exception_cache;
+static struct bio_set store_bios;
+
+/* The store and its header */
+
+static int read_header(struct dm_dev *dev, sector_t start, struct page *page)
+{
+	struct bio_vec vec;
+	struct bio bio;
+	int r;
+
+	bio_init(&bio, dev->bdev, &vec, 1, REQ_OP_READ);
+	bio.bi_iter.bi_sector = start;
+	__bio_add_page(&bio, page, INTERPOSE_STORE_HEADER_BYTES, 0);
+	r = submit_bio_wait(&bio);
+	bio_uninit(&bio);
+	return r;
+}
+
+/* The first thing wrong with a header, NULL if it can be used. */
+static char *header_error(struct interpose_store_header *h, sector_t device_sectors)
+{
+	u32 checksum = le32_to_cpu(h->checksum);
+	u64 sectors = le64_to_cpu(h->sectors);
+	u32 granule = le32_to_cpu(h->granule_sectors);
+
+	if (memcmp(h->magic, INTERPOSE_STORE_MAGIC, sizeof(h->magic)))
+		return "device holds no dmsnap store";
+	if (le32_to_cpu(h->format) != INTERPOSE_STORE_FORMAT)
+		return "store has another format";
+	h->checksum = 0;
+	if ((crc32c(~0, h, sizeof(*h)) ^ ~0) != checksum)
+		return "checksum of the store's header is wrong";
+	if (!is_power_of_2(granule) || granule < INTERPOSE_CHUNK_SECTORS_MIN ||
+	    granule > INTERPOSE_CHUNK_SECTORS_MAX)
+		return "granule in the store's header is no chunk size";
+	if (sectors > device_sectors)
+		return "store is larger than its device";
+	if (sectors < INTERPOSE_STORE_SECTORS_MIN)
+		return "store is smaller than " __stringify(INTERPOSE_STORE_SECTORS_MIN) " sectors";
+	return NULL;
+}
+
+static struct interpose_store *store_alloc(const struct interpose_store_header *h, char **error)
+{
+	struct interpose_store *store = kzalloc(sizeof(*store), GFP_KERNEL);
+
+	*error = "no memory for the store";
+	if (!store)
+		return NULL;
+	store->granule_shift = ilog2(le32_to_cpu(h->granule_sectors));
+	store->granules = (le64_to_cpu(h->sectors) - INTERPOSE_STORE_DATA_SECTOR) >> store->granule_shift;
+	store->bitmap = kvcalloc(BITS_TO_LONGS(store->granules), sizeof(long), GFP_KERNEL);
+	if (!store->bitmap) {
+		kfree(store);
+		return NULL;
+	}
+	import_uuid(&store->uuid, h->uuid);
+	kref_init(&store->ref);
+	INIT_LIST_HEAD(&store->shelves);
+	mutex_init(&store->alloc_mutex);
+	atomic_set(&store->writing, 1);
+	init_waitqueue_head(&store->idle);
+	return store;
+}
+
+static void store_free(struct kref *ref)
+{
+	struct interpose_store *store = container_of(ref, struct interpose_store, ref);
+
+	kvfree(store->bitmap);
+	kfree(store);
+}
+
+static struct interpose_store *store_lookup(const uuid_t *uuid)
+{
+	struct interpose_store *store;
+
+	lockdep_assert_held(&stores_mutex);
+	list_for_each_entry(store, &stores, list)
+		if (uuid_equal(&store->uuid, uuid))
+			return store;
+	return NULL;
+}
+
+static int store_publish(struct interpose_store *store, char **error)
+{
+	int r = 0;
+
+	mutex_lock(&stores_mutex);
+	if (store_lookup(&store->uuid)) {
+		*error = "a store with this uuid is open";
+		r = -EEXIST;
+	} else {
+		list_add_tail(&store->list, &stores);
+	}
+	mutex_unlock(&stores_mutex);
+	return r;
+}
+
+struct interpose_store *interpose_store_open(struct dm_dev *dev, sector_t start, sector_t sectors,
+					     char **error)
+{
+	struct interpose_store *store = NULL;
+	struct page *page = alloc_page(GFP_KERNEL);
+	int r = -ENOMEM;
+
+	*error = "no memory for the store's header";
+	if (!page)
+		return ERR_PTR(r);
+	*error = "the store's header cannot be read";
+	r = read_header(dev, start, page);
+	if (r)
+		goto free_page;
+	r = -EINVAL;
+	*error = header_error(page_address(page), sectors);
+	if (*error)
+		goto free_page;
+	r = -ENOMEM;
+	store = store_alloc(page_address(page), error);
+	if (!store)
+		goto free_page;
+	store->bdev = dev->bdev;
+	store->devt = dev->bdev->bd_dev;
+	store->data = start + INTERPOSE_STORE_DATA_SECTOR;
+	r = store_publish(store, error);
+	if (r)
+		kref_put(&store->ref, store_free);
+free_page:
+	__free_page(page);
+	return r ? ERR_PTR(r) : store;
+}
+
+/* Whoever writes holds the store's memory too: close() frees it as soon as writing is 0. */
+static bool store_writing_get(struct interpose_store *store)
+{
+	if (!atomic_inc_not_zero(&store->writing))
+		return false;
+	kref_get(&store->ref);
+	return true;
+}
+
+static void store_writing_put(struct interpose_store *store)
+{
+	if (atomic_dec_and_test(&store->writing))
+		wake_up(&store->idle);
+	kref_put(&store->ref, store_free);
+}
+
+void interpose_store_close(struct interpose_store *store)
+{
+	struct interpose_shelf *shelf;
+
+	mutex_lock(&stores_mutex);
+	list_del(&store->list);
+	WRITE_ONCE(store->gone, true);
+	list_for_each_entry(shelf, &store->shelves, list)
+		shelf->removed(shelf->owner);
+	mutex_unlock(&stores_mutex);
+
+	kref_get(&store->ref);
+	store_writing_put(store);
+	wait_event(store->idle, !atomic_read(&store->writing));
+	kref_put(&store->ref, store_free);
+}
+
+/* Index memory of @entries entries behind @buckets heads. */
+static u64 index_bytes(u64 buckets, u64 entries)
+{
+	return buckets * sizeof(struct exception *) + entries * sizeof(struct exception);
+}
+
+static unsigned long buckets_for(const struct interpose_store *store, unsigned int chunk_granules)
+{
+	u64 chunks = store->granules / chunk_granules;
+
+	return roundup_pow_of_two(clamp_t(u64, chunks / BUCKET_LOAD, BUCKETS_MIN, BUCKETS_MAX));
+}
+
+void interpose_store_status(struct interpose_store *store, struct interpose_store_status *status)
+{
+	struct interpose_shelf *shelf;
+
+	memset(status, 0, sizeof(*status));
+	uuid_copy(&status->uuid, &store->uuid);
+	status->failed = READ_ONCE(store->failed);
+	status->used = READ_ONCE(store->used) << store->granule_shift;
+	status->usable = store->granules << store->granule_shift;
+	mutex_lock(&stores_mutex);
+	list_for_each_entry(shelf, &store->shelves, list) {
+		u64 bytes, bound;
+
+		interpose_shelf_status(shelf, &bytes, &bound);
+		status->origins++;
+		status->exceptions += READ_ONCE(shelf->count);
+		status->index_bytes += bytes;
+		status->index_bound += bound;
+	}
+	mutex_unlock(&stores_mutex);
+	status->index_bytes += BITS_TO_LONGS(store->granules) * sizeof(long);
+	status->index_bound += BITS_TO_LONGS(store->granules) * sizeof(long);
+}
+
+/* Shelves */
+
+static struct interpose_shelf *shelf_alloc(struct interpose_store *store, unsigned int chunk_shift)
+{
+	struct interpose_shelf *shelf = kzalloc(sizeof(*shelf), GFP_KERNEL);
+
+	if (!shelf)
+		return ERR_PTR(-ENOMEM);
+	shelf->store = store;
+	shelf->chunk_shift = chunk_shift;
+	shelf->chunk_granules = 1U << (chunk_shift - store->granule_shift);
+	shelf->buckets = buckets_for(store, shelf->chunk_granules);
+	shelf->bucket = kvcalloc(shelf->buckets, sizeof(*shelf->bucket), GFP_KERNEL);
+	if (!shelf->bucket) {
+		kfree(shelf);
+		return ERR_PTR(-ENOMEM);
+	}
+	spin_lock_init(&shelf->lock);
+	return shelf;
+}
+
+struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int chunk_shift,
+					     void (*removed)(void *owner), void *owner)
+{
+	struct interpose_shelf *shelf = ERR_PTR(-ENODEV);
+	struct interpose_store *store;
+
+	mutex_lock(&stores_mutex);
+	store = store_lookup(uuid);
+	if (!store)
+		goto unlock;
+	shelf = ERR_PTR(-EIO);
+	if (READ_ONCE(store->failed))
+		goto unlock;
+	shelf = ERR_PTR(-EINVAL);
+	if (chunk_shift < store->granule_shift)
+		goto unlock;
+	shelf = shelf_alloc(store, chunk_shift);
+	if (IS_ERR(shelf))
+		goto unlock;
+	shelf->removed = removed;
+	shelf->owner = owner;
+	kref_get(&store->ref);
+	list_add_tail(&shelf->list, &store->shelves);
+unlock:
+	mutex_unlock(&stores_mutex);
+	return shelf;
+}
+
+const uuid_t *interpose_shelf_store_uuid(const struct interpose_shelf *shelf)
+{
+	return &shelf->store->uuid;
+}
+
+dev_t interpose_shelf_device(const struct interpose_shelf *shelf)
+{
+	return shelf->store->devt;
+}
+
+void interpose_shelf_status(struct interpose_shelf *shelf, u64 *bytes, u64 *bound)
+{
+	*bytes = index_bytes(shelf->buckets, READ_ONCE(shelf->count));
+	*bound = index_bytes(shelf->buckets, shelf->store->granules / shelf->chunk_granules);
+}
+
+int interpose_shelf_ready(struct interpose_shelf *shelf)
+{
+	if (READ_ONCE(shelf->store->gone))
+		return -ENODEV;
+	return READ_ONCE(shelf->store->failed) ? -EIO : 0;
+}
+
+/* Granules */
+
+/* Takes up to @chunks chunks in a row; returns how many, with the first granule in *slot. */
+static unsigned int granules_take(struct interpose_shelf *shelf, unsigned int chunks, u64 *slot)
+{
+	struct interpose_store *store = shelf->store;
+	unsigned int n = shelf->chunk_granules, got = 0;
+	unsigned long at;
+
+	mutex_lock(&store->alloc_mutex);
+	at = bitmap_find_next_zero_area(store->bitmap, store->granules, store->cursor, n, 0);
+	if (at >= store->granules)
+		at = bitmap_find_next_zero_area(store->bitmap, store->granules, 0, n, 0);
+	if (at < store->granules) {
+		unsigned long end = find_next_bit(store->bitmap, min_t(u64, at + (u64)n * chunks, store->granules), at);
+
+		got = (end - at) / n;
+		bitmap_set(store->bitmap, at, got * n);
+		store->used += got * n;
+		store->cursor = at + got * n;
+		*slot = at;
+	}
+	mutex_unlock(&store->alloc_mutex);
+	return got;
+}
+
+static void granules_give(struct interpose_shelf *shelf, u64 slot, unsigned int chunks)
+{
+	struct interpose_store *store = shelf->store;
+	unsigned int n = chunks * shelf->chunk_granules;
+
+	mutex_lock(&store->alloc_mutex);
+	bitmap_clear(store->bitmap, slot, n);
+	store->used -= n;
+	mutex_unlock(&store->alloc_mutex);
+}
+
+/* The index */
+
+static struct exception **bucket_of(struct interpose_shelf *shelf, u64 chunk)
+{
+	return &shelf->bucket[hash_64(chunk, ilog2(shelf->buckets))];
+}
+
+static void exceptions_free(struct exception *list)
+{
+	while (list) {
+		struct exception *next = list->next;
+
+		kmem_cache_free(exception_cache, list);
+		list = next;
+	}
+}
+
+/* A list of @n entries, or NULL.  The path of a write: no reclaim. */
+static struct exception *exceptions_alloc(unsigned int n)
+{
+	struct exception *list = NULL;
+
+	while (n--) {
+		struct exception *e = kmem_cache_alloc(exception_cache, GFP_NOWAIT | __GFP_NOWARN);
+
+		if (!e) {
+			exceptions_free(list);
+			return NULL;
+		}
+		e->next = list;
+		list = e;
+	}
+	return list;
+}
+
+static void index_insert(struct interpose_keep *keep)
+{
+	struct interpose_shelf *shelf = keep->shelf;
+	struct exception *e = keep->exceptions;
+	unsigned long flags;
+	unsigned int i;
+
+	keep->exceptions = NULL;
+	spin_lock_irqsave(&shelf->lock, flags);
+	for (i = 0; i < keep->chunks; i++) {
+		struct exception *next = e->next, **bucket;
+
+		e->chunk = chunk_nr(keep->chunk) + i;
+		e->birth = keep->birth;
+		e->slot = keep->slot + (u64)i * shelf->chunk_granules;
+		bucket = bucket_of(shelf, e->chunk);
+		e->next = *bucket;
+		*bucket = e;
+		e = next;
+	}
+	shelf->count += keep->chunks;
+	spin_unlock_irqrestore(&shelf->lock, flags);
+}
+
+bool interpose_shelf_find(struct interpose_shelf *shelf, chunk_t chunk, u64 id,
+			  struct interpose_place *place)
+{
+	struct interpose_store *store = shelf->store;
+	struct exception *e;
+	unsigned long flags;
+	u64 slot = 0;
+
+	spin_lock_irqsave(&shelf->lock, flags);
+	e = births_find(*bucket_of(shelf, chunk_nr(chunk)), chunk_nr(chunk), id);
+	if (e)
+		slot = e->slot;
+	spin_unlock_irqrestore(&shelf->lock, flags);
+	if (!e)
+		return false;
+	if (place) {
+		place->bdev = store->bdev;
+		place->sector = store->data + (slot << store->granule_shift);
+	}
+	return true;
+}
+
+/* Takes from a bucket what nobody needs; returned as a list. */
+static struct exception *bucket_sweep(struct interpose_shelf *shelf, struct exception **bucket,
+				      const u64 *living, unsigned int nr_living)
+{
+	struct exception *dead = NULL, **at = bucket;
+	unsigned long flags;
+
+	spin_lock_irqsave(&shelf->lock, flags);
+	while (*at) {
+		struct exception *e = *at;
+
+		if (births_needed(*bucket, e, living, nr_living)) {
+			at = &e->next;
+			continue;
+		}
+		*at = e->next;
+		e->next = dead;
+		dead = e;
+		shelf->count--;
+	}
+	spin_unlock_irqrestore(&shelf->lock, flags);
+	return dead;
+}
+
+void interpose_shelf_sweep(struct interpose_shelf *shelf, const u64 *living, unsigned int nr_living)
+{
+	unsigned long i;
+
+	for (i = 0; i < shelf->buckets; i++) {
+		struct exception *dead, *e;
+
+		if (!READ_ONCE(shelf->bucket[i]))
+			continue;
+		dead = bucket_sweep(shelf, &shelf->bucket[i], living, nr_living);
+		for (e = dead; e; e = e->next)
+			granules_give(shelf, e->slot, 1);
+		exceptions_free(dead);
+		cond_resched();
+	}
+}
+
+void interpose_shelf_unbind(struct interpose_shelf *shelf)
+{
+	struct interpose_store *store = shelf->store;
+
+	mutex_lock(&stores_mutex);
+	list_del(&shelf->list);
+	mutex_unlock(&stores_mutex);
+	interpose_shelf_sweep(shelf, NULL, 0);
+	kvfree(shelf->bucket);
+	kfree(shelf);
+	kref_put(&store->ref, store_free);
+}
+
+/* Keeping */
+
+int interpose_shelf_reserve(struct interpose_shelf *shelf, struct interpose_keep *keep)
+{
+	struct interpose_store *store = shelf->store;
+	int r;
+
+	if (!store_writing_get(store))
+		return -ENODEV;
+	r = interpose_shelf_ready(shelf);
+	if (r)
+		goto put_writing;
+	keep->shelf = shelf;
+	r = -ENOSPC;
+	keep->chunks = granules_take(shelf, keep->chunks, &keep->slot);
+	if (!keep->chunks)
+		goto put_writing;
+	r = -ENOMEM;
+	keep->exceptions = exceptions_alloc(keep->chunks);
+	if (!keep->exceptions)
+		goto give_granules;
+	return 0;
+
+give_granules:
+	granules_give(shelf, keep->slot, keep->chunks);
+put_writing:
+	store_writing_put(store);
+	return r;
+}
+
+void interpose_shelf_cancel(struct interpose_keep *keep)
+{
+	exceptions_free(keep->exceptions);
+	keep->exceptions = NULL;
+	granules_give(keep->shelf, keep->slot, keep->chunks);
+	store_writing_put(keep->shelf->store);
+}
+
+static void keep_work(struct work_struct *work)
+{
+	struct interpose_keep *keep = container_of(work, struct interpose_keep, work);
+	struct interpose_store *store = keep->shelf->store;
+
+	if (keep->error) {
+		WRITE_ONCE(store->failed, true);
+		exceptions_free(keep->exceptions);
+		granules_give(keep->shelf, keep->slot, keep->chunks);
+	} else {
+		index_insert(keep);
+	}
+	keep->done(keep, keep->error);
+	store_writing_put(store);
+}
+
+static void keep_ended(struct bio *bio)
+{
+	struct interpose_keep *keep = bio->bi_private;
+
+	keep->error = blk_status_to_errno(bio->bi_status);
+	bio_put(bio);
+	queue_work(interpose_wq, &keep->work);
+}
+
+void interpose_shelf_keep(struct interpose_keep *keep)
+{
+	struct interpose_store *store = keep->shelf->store;
+	unsigned int pages = DIV_ROUND_UP(keep->sectors, PAGE_SECTORS);
+	struct bio *bio = bio_alloc_bioset(store->bdev, pages, REQ_OP_WRITE, GFP_NOIO, &store_bios);
+
+	INIT_WORK(&keep->work, keep_work);
+	bio->bi_iter.bi_sector = store->data + (keep->slot << store->granule_shift);
+	bio->bi_private = keep;
+	bio->bi_end_io = keep_ended;
+	interpose_bio_add_pages(bio, keep->pages, keep->sectors);
+	submit_bio(bio);
+}
+
+int __init interpose_store_init(void)
+{
+	int r;
+
+	exception_cache = kmem_cache_create("interpose_exception", sizeof(struct exception), 0, 0, NULL);
+	if (!exception_cache)
+		return -ENOMEM;
+	r = bioset_init(&store_bios, BIO_POOL_SIZE, 0, BIOSET_NEED_BVECS);
+	if (r)
+		kmem_cache_destroy(exception_cache);
+	return r;
+}
+
+void interpose_store_exit(void)
+{
+	bioset_exit(&store_bios);
+	kmem_cache_destroy(exception_cache);
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-FileCopyrightText: 2026 The dmsnap authors */
+/*
+ * dm-interpose: the objects and who may touch them.
+ *
+ *   table X: interpose --.                                  .-- table: interpose-image (many)
+ *   (next table of X) ---+--> origin --> points, newest last
+ *                             | gate, pass, changed         `-- each owns the map of its epoch
+ *                             `--> shelf in a store
+ *
+ * An origin outlives its tables' reloads; it dies with the last of them, and its memory with the last
+ * image.  A point lives until it is dropped, and not while an image of it exists.
+ *
+ * Locks, outermost first:
+ *   origins_mutex   the list of origins; which tables belong to one
+ *   origin->change  one change of points, or of the store, at a time; held through a whole take
+ *   origin->mutex   points, images, active; short, may sleep for memory only
+ *   stores_mutex, alloc_mutex: dm-interpose-store.c
+ *   origin->lock    what writes wait for: irqs off; then shelf->lock
+ */
+#ifndef DM_INTERPOSE_H
+#define DM_INTERPOSE_H
+
+#include <linux/bio.h>
+#include <linux/completion.h>
+#include <linux/device-mapper.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/percpu-refcount.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <linux/uuid.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+
+#include <uapi/dm-interpose.h>
+
+#include "dm-interpose-chunk.h"
+#include "dm-interpose-map.h"
+#include "dm-interpose-store.h"
+
+/* Pages of one copy: the largest chunk, and what one bio holds. */
+#define INTERPOSE_COPY_PAGES 256
+
+/* What made snapshots invalid; an origin remembers the first.  The names are in the uapi header. */
+enum interpose_failure {
+	FAILURE_NONE,
+	FAILURE_STORE_FULL,
+	FAILURE_STORE_ERROR,
+	FAILURE_STORE_REMOVED,
+	FAILURE_READ_ERROR,
+	FAILURE_NO_MEMORY,
+	FAILURE_DETACHED,
+};
+
+struct interpose_copy;
+
+struct interpose_point {
+	struct list_head list; /* origin->mutex: in origin->points, ids rising */
+	u64 id;
+	uuid_t uuid;
+	bool snapshot; /* origin->mutex: release makes it a checkpoint */
+	bool fs_consistent;
+	time64_t time;
+	unsigned int images; /* origin->mutex */
+	struct interpose_map *changed; /* origin->mutex: of the epoch that begins here */
+	unsigned int data_bytes;
+	u8 data[INTERPOSE_DATA_MAX];
+	char name[INTERPOSE_NAME_MAX + 1];
+};
+
+struct interpose_origin {
+	struct list_head list; /* origins_mutex: in origins, while it has tables */
+	struct kref ref;
+	uuid_t uuid; /* the tool's */
+	uuid_t generation; /* ours, drawn at birth */
+	sector_t length;
+	unsigned int chunk_shift; /* log2 of sectors */
+	u64 chunks;
+	struct mapped_device *md; /* the live device; only compared */
+	unsigned int tables; /* origins_mutex */
+
+	struct mutex change;
+	bool barred; /* change: the device is being suspended, no point may be taken */
+	struct mutex mutex;
+	struct interpose *active; /* mutex writes: the table that takes the device's writes */
+	struct list_head points; /* mutex */
+	struct list_head images; /* mutex */
+	unsigned int nr_points; /* mutex */
+
+	/* The gate: every write holds it from map() to end_io(). */
+	struct percpu_ref gate;
+	struct completion drained;
+	bool closed; /* lock */
+	struct bio_list gated; /* lock: came while it was closed */
+
+	/* The epoch: changes only while the gate is drained. */
+	struct interpose_map *pass; /* NULL before the first point */
+	struct interpose_map *changed; /* the newest point's, or what the last one left behind */
+
+	/* What snapshots need: lock writes, the fast path reads. */
+	u64 last_id; /* of the newest point ever */
+	u64 newest; /* id of the newest valid snapshot, 0: nothing is to be kept */
+	u64 invalid_upto; /* snapshots with ids up to this are invalid; only rises */
+	enum interpose_failure failure;
+
+	/* The slow path. */
+	spinlock_t lock; /* irqs off */
+	struct list_head waiting; /* lock: writes to look at, first come first served */
+	unsigned int nr_waiting; /* lock: with those that wait for a copy */
+	struct rb_root copies; /* lock: under way, disjoint, by chunk */
+	unsigned int nr_copies; /* lock */
+	u64 copy_bytes; /* lock: what they hold */
+	u64 copied; /* lock: chunks, ever */
+	wait_queue_head_t copies_idle; /* nr_copies became 0 */
+	struct interpose_shelf *shelf; /* change and lock write */
+	struct interpose_copy *reserve; /* lock: memory for one chunk, for when there is no other */
+
+	struct work_struct write_work; /* looks at the waiting writes */
+	struct work_struct sweep_work; /* frees what an invalid snapshot held */
+	struct work_struct event_work; /* tells who waits on the device and on its images */
+};
+
+/* Target interpose: one table of a live device. */
+struct interpose {
+	struct dm_target *ti;
+	struct dm_dev *base;
+	sector_t start;
+	struct interpose_origin *origin;
+};
+
+/* Target interpose-image. */
+struct interpose_image {
+	struct list_head list; /* origin->mutex */
+	struct dm_target *ti;
+	struct dm_dev *base;
+	sector_t start;
+	struct dm_dev *store;
+	struct interpose_origin *origin;
+	struct interpose_point *point;
+	u64 id;
+};
+
+/* Per-bio data of interpose. */
+struct interpose_write {
+	struct list_head list; /* in origin->waiting or copy->writes */
+	bool counted; /* holds the gate */
+	chunk_t next; /* the first chunk not known to be kept */
+	chunk_t last;
+	u64 birth; /* of the copy to start */
+};
+
+extern struct target_type interpose_target;
+extern struct target_type interpose_image_target;
+extern struct target_type interpose_store_target;
+extern struct workqueue_struct *interpose_wq; /* the path of writes: nothing on it may wait for one */
+extern struct workqueue_struct *interpose_point_wq; /* taking points, sweeping, events */
+
+/* dm-interpose-target.c */
+void interpose_remap(const struct interpose *ip, struct bio *bio);
+struct bio *interpose_write_bio(struct interpose_write *write);
+struct interpose_write *interpose_bio_write(struct bio *bio);
+
+/* dm-interpose-origin.c */
+struct interpose_origin *interpose_origin_get(struct interpose *ip, const uuid_t *uuid,
+					      unsigned int chunk_shift, char **error);
+void interpose_origin_put(struct interpose *ip);
+struct interpose_origin *interpose_origin_lookup(const uuid_t *uuid);
+void interpose_origin_unref(struct interpose_origin *origin);
+void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose_failure failure);
+void interpose_origin_event(struct interpose_origin *origin);
+bool interpose_snapshot_valid(struct interpose_origin *origin, u64 id);
+const char *interpose_failure_name(enum interpose_failure failure);
+void interpose_origin_renew_newest(struct interpose_origin *origin);
+void interpose_origin_sweep(struct interpose_origin *origin);
+int interpose_origin_set_store(struct interpose_origin *origin, const uuid_t *uuid);
+int interpose_origin_unset_store(struct interpose_origin *origin);
+
+/* dm-interpose-gate.c */
+int interpose_gate_init(struct interpose_origin *origin);
+void interpose_gate_exit(struct interpose_origin *origin);
+bool interpose_gate_enter(struct interpose_origin *origin, struct bio *bio);
+void interpose_gate_leave(struct interpose_origin *origin);
+void interpose_gate_prepare(struct interpose_origin *origin);
+int interpose_gate_close(struct interpose_origin *origin, ktime_t deadline);
+void interpose_gate_open(struct interpose_origin *origin);
+void interpose_gate_relax(struct interpose_origin *origin);
+
+/* dm-interpose-write.c */
+int interpose_write(struct interpose_origin *origin, struct bio *bio, struct interpose_write *write);
+void interpose_write_gated(struct interpose_origin *origin, struct bio *bio);
+void interpose_write_work(struct work_struct *work);
+void interpose_mark_kept(struct interpose_origin *origin, struct chunk_range range);
+
+/* dm-interpose-copy.c */
+int interpose_copy_init(void);
+void interpose_copy_exit(void);
+int interpose_copy_reserve_alloc(struct interpose_origin *origin);
+void interpose_copy_reserve_free(struct interpose_origin *origin);
+u64 interpose_copy_gap(struct interpose_origin *origin, chunk_t chunk);
+bool interpose_copy_join(struct interpose_origin *origin, struct interpose_write *write);
+int interpose_copy_start(struct interpose_origin *origin, struct interpose_write *write, u64 chunks);
+u64 interpose_copy_budget(void);
+void interpose_bio_add_pages(struct bio *bio, struct page **pages, unsigned int sectors);
+
+/* dm-interpose-point.c */
+struct interpose_take_request {
+	uuid_t uuid;
+	bool snapshot;
+	const char *name;
+	u8 data[INTERPOSE_DATA_MAX];
+	unsigned int data_bytes;
+	unsigned int deadline_ms;
+	dev_t freeze[INTERPOSE_FREEZE_MAX];
+	unsigned int nr_freeze;
+};
+
+int interpose_take(struct interpose_origin *origin, const struct interpose_take_request *request,
+		   u64 *id, bool *fs_consistent);
+int interpose_drop(struct interpose_origin *origin, u64 id);
+int interpose_release(struct interpose_origin *origin, u64 id);
+struct interpose_point *interpose_point_find(struct interpose_origin *origin, u64 id);
+void interpose_points_free(struct interpose_origin *origin);
+u64 interpose_points_map_bytes(struct interpose_origin *origin);
+unsigned int interpose_points_epochs(struct interpose_origin *origin, u64 since, u64 until,
+				     struct interpose_map **maps);
+
+/* dm-interpose-freeze.c */
+struct interpose_frozen {
+	struct file *handle[INTERPOSE_FREEZE_MAX];
+	bool ours[INTERPOSE_FREEZE_MAX];
+	unsigned int nr;
+	bool all_fs; /* each of them had a filesystem, and there was at least one */
+};
+
+int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen, ktime_t deadline);
+void interpose_thaw(struct interpose_frozen *frozen);
+
+/* dm-interpose-message.c */
+int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
+		      unsigned int maxlen);
+
+#endif /* DM_INTERPOSE_H */
