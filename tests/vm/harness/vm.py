@@ -48,7 +48,7 @@ class Machine:
         self.arguments = [
             "setpriv", "--pdeathsig", "KILL", "--",
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "pc", "-accel", accel or f"tcg,thread={thread}", "-cpu", "max,la57=off",
+            "-machine", "pc", "-accel", accel or f"tcg,thread={thread}", "-cpu", "Nehalem",
             "-smp", str(smp), "-m", memory,
             "-kernel", str(kernel / "vmlinuz"), "-initrd", str(initrd), "-append", " ".join(append),
             "-chardev", f"file,id=serial,path={logs / 'serial'}", "-serial", "chardev:serial",
