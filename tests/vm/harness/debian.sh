@@ -88,6 +88,11 @@ suite_unpack() {
     rm -rf "$work"
 }
 
+# This machine's own ways to a mirror: proxies, and what a mirror frozen in time needs.
+apt_settings() {
+    apt-config dump | grep -E '^Acquire::(Check-|https?::Proxy)' || true
+}
+
 # suite_chroot SUITE DIR PACKAGE...: a minimal system with these packages, no recommendations and no documentation.
 suite_chroot() {
     local suite=$1 dir=$2
@@ -98,6 +103,7 @@ suite_chroot() {
         'path-exclude=/usr/share/locale/*' | as_root tee "$dir/etc/dpkg/dpkg.cfg.d/dmsnap" >/dev/null
     as_root rm -f "$dir/etc/apt/sources.list"
     suite_source "$suite" | as_root tee "$dir/etc/apt/sources.list.d/dmsnap.sources" >/dev/null
+    apt_settings | as_root tee "$dir/etc/apt/apt.conf.d/dmsnap" >/dev/null
     # Services of packages being installed must not start in a chroot.
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$dir/usr/sbin/policy-rc.d" >/dev/null
     as_root chmod 755 "$dir/usr/sbin/policy-rc.d"

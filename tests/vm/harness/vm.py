@@ -49,7 +49,7 @@ class Machine:
             "setpriv", "--pdeathsig", "KILL", "--",
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "pc", "-accel", accel or f"tcg,thread={thread}", "-cpu", "Nehalem",
-            "-smp", str(smp), "-m", memory,
+            "-smp", f"{smp},sockets={smp},cores=1,threads=1", "-m", memory,
             "-kernel", str(kernel / "vmlinuz"), "-initrd", str(initrd), "-append", " ".join(append),
             "-chardev", f"file,id=serial,path={logs / 'serial'}", "-serial", "chardev:serial",
             "-device", "virtio-serial-pci",

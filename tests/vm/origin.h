@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/// \file
+/// What a test works on: device-mapper devices, filesystems and images, each gone with its object.
+#pragma once
+
+#include "base/units.h"
+#include "table/status.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace dmsnap::test {
+
+/// A device-mapper device made with dmsetup.
+class DmDevice {
+public:
+    DmDevice(std::string name, const std::string& table);
+    ~DmDevice();
+    DmDevice(const DmDevice&) = delete;
+    DmDevice& operator=(const DmDevice&) = delete;
+
+    const std::string& name() const { return name_; }
+    std::string path() const { return "/dev/mapper/" + name_; }
+    /// As an administrator would: suspend, load, resume; what is pending is not waited for.
+    void replace_table(const std::string& table) const;
+
+private:
+    std::string name_;
+};
+
+/// A live device to attach to. It is detached, its snapshots dropped, before it goes.
+class Origin {
+public:
+    virtual ~Origin() = default;
+
+    /// As a user names it to dmsnap.
+    virtual std::string device() const = 0;
+    virtual std::string dm_name() const = 0;
+    virtual std::string path() const = 0;
+
+    Bytes size() const;
+    /// What the module says of it; throws unless it is attached.
+    InterposeStatus::Details status() const;
+    std::string generation() const;
+    std::uint32_t event_number() const;
+    std::string image(const std::string& point) const { return "/dev/dmsnap/" + point + "/" + dm_name(); }
+};
+
+/// dm-linear over so many segments of the disk, which lie apart and out of order.
+std::unique_ptr<Origin> linear_origin(const std::string& disk, Bytes size, unsigned segments);
+/// An LV of one segment in a VG "test" on the disk.
+std::unique_ptr<Origin> lvm_origin(const std::string& disk, Bytes size);
+
+/// A new filesystem on a device, mounted at directory().
+class Filesystem {
+public:
+    Filesystem(const std::string& device, std::string type);
+    ~Filesystem();
+    Filesystem(const Filesystem&) = delete;
+    Filesystem& operator=(const Filesystem&) = delete;
+
+    const std::string& type() const { return type_; }
+    const std::string& directory() const { return directory_; }
+    void unmount();
+
+private:
+    std::string type_;
+    std::string directory_;
+};
+
+/// Holds a filesystem still while it lives.
+class Frozen {
+public:
+    explicit Frozen(const Filesystem& filesystem);
+    ~Frozen();
+    Frozen(const Frozen&) = delete;
+    Frozen& operator=(const Frozen&) = delete;
+
+private:
+    std::string directory_;
+};
+
+/// A filesystem in an image, mounted read-only at directory().
+class MountedImage {
+public:
+    MountedImage(const std::string& image, const std::string& type);
+    ~MountedImage();
+    MountedImage(const MountedImage&) = delete;
+    MountedImage& operator=(const MountedImage&) = delete;
+
+    const std::string& directory() const { return directory_; }
+
+private:
+    std::string directory_;
+};
+
+/// Throws with what the checker found unless the unmounted filesystem, which is not touched, is without fault.
+void check_filesystem(const std::string& device, const std::string& type);
+
+} // namespace dmsnap::test
