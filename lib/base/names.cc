@@ -48,7 +48,7 @@ DmName::DmName(std::string text) : text_(std::move(text))
 {
     if (text_.empty() || text_.size() > dm_name_max || text_.find('/') != std::string::npos)
         throw Error(fmt::format("device name \"{}\"", printable(text_, 160)), "use it",
-                    fmt::format("a device-mapper name has 1 to {} characters and no \"/\"", dm_name_max));
+            fmt::format("a device-mapper name has 1 to {} characters and no \"/\"", dm_name_max));
 }
 
 } // namespace dmsnap

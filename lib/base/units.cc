@@ -19,7 +19,7 @@ constexpr std::string_view unit_letters = "bskmgtpe";
 Error bad_size(std::string_view text, std::string reason)
 {
     return Error(fmt::format("size \"{}\"", text), "use it", std::move(reason),
-                 "a number with one of the units b s k m g t p e, such as 16k or 1.5g")
+        "a number with one of the units b s k m g t p e, such as 16k or 1.5g")
         .as(Fault::usage);
 }
 
@@ -96,8 +96,8 @@ Sectors checked_chunk(Sectors chunk)
         chunk.count <= INTERPOSE_CHUNK_SECTORS_MAX)
         return chunk;
     throw Error(fmt::format("chunk size {}", exact_size(chunk)), "use it",
-                fmt::format("it must be a power of two from {} to {}", exact_size({INTERPOSE_CHUNK_SECTORS_MIN}),
-                            exact_size({INTERPOSE_CHUNK_SECTORS_MAX})))
+        fmt::format("it must be a power of two from {} to {}", exact_size({INTERPOSE_CHUNK_SECTORS_MIN}),
+            exact_size({INTERPOSE_CHUNK_SECTORS_MAX})))
         .as(Fault::usage);
 }
 

@@ -24,6 +24,6 @@ struct ReportOptions {
 /// The whole report as text, as lvs would print it.  `rows` have one text for each column, in the columns' order.
 /// Throws Error for a field that does not exist.
 std::string render_report(const std::vector<ReportColumn>& columns, const std::vector<std::vector<std::string>>& rows,
-                          const ReportOptions& options);
+    const ReportOptions& options);
 
 } // namespace dmsnap

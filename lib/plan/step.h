@@ -46,10 +46,11 @@ struct Remove {
     bool operator==(const Remove&) const = default;
 };
 
-/// Takes a store.  Undo: unstore.
+/// Keeps the old data of snapshots to come in a store.  Undo: the store before, or none.
 struct UseStore {
     DmName name;
     Uuid store;
+    std::optional<Uuid> before;
     bool operator==(const UseStore&) const = default;
 };
 
@@ -101,7 +102,7 @@ struct RemoveLink {
 };
 
 using Step = std::variant<FormatStore, Create, Load, Resume, Remove, UseStore, LeaveStore, SyncFilesystems, Take, Drop,
-                          Release, MakeLink, RemoveLink>;
+    Release, MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
 
 /// One line a step, with its end.

@@ -63,8 +63,8 @@ struct ChangedMessage {
     bool operator==(const ChangedMessage&) const = default;
 };
 
-using Message = std::variant<StoreMessage, UnstoreMessage, TakeMessage, DropMessage, ReleaseMessage, PointsMessage,
-                             ChangedMessage>;
+using Message =
+    std::variant<StoreMessage, UnstoreMessage, TakeMessage, DropMessage, ReleaseMessage, PointsMessage, ChangedMessage>;
 
 std::string to_text(const Message& message);
 

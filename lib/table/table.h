@@ -100,6 +100,8 @@ Target make_target(std::string_view type, std::string_view arguments);
 /// "START LENGTH TYPE ARGUMENTS"; parse_line(to_text(x)) == x.
 std::string to_text(const TableLine& line);
 std::string to_text(const Table& table);
+/// The same for people: a key is left out.
+std::string shown_text(const TableLine& line);
 /// Throws Error(EINVAL) for a line without a start, a length and a type.
 TableLine parse_line(std::string_view line);
 /// One line a row.

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "plan/execute.h"
+
+#include "base/visit.h"
+#include "plan/query.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fmt/format.h>
+
+namespace dmsnap {
+namespace {
+
+/// What the steps so far found out, for the later ones.
+struct Execution {
+    Dm& dm;
+    Host& host;
+    std::optional<TakeAnswer> taken;
+};
+
+DmInfo require_info(Dm& dm, const DmName& name, const char* operation)
+{
+    auto info = dm.info(name);
+    if (!info)
+        throw Error(name.text(), operation, ENXIO);
+    return *info;
+}
+
+// What only the plan knows becomes what the kernel knows.
+
+DeviceRef resolved(const DeviceRef& device, Execution& run)
+{
+    const auto* name = std::get_if<DmName>(&device);
+    return name != nullptr ? DeviceRef(require_info(run.dm, *name, "find its number").number) : device;
+}
+
+Table resolved(Table table, Execution& run)
+{
+    for (TableLine& line : table)
+        std::visit(Visit{[&](Linear& t) { t.device = resolved(t.device, run); },
+                       [&](Striped& t) {
+                           for (auto& stripe : t.stripes)
+                               stripe.device = resolved(stripe.device, run);
+                       },
+                       [&](Interpose& t) { t.base = resolved(t.base, run); },
+                       [&](InterposeStore& t) { t.device = resolved(t.device, run); },
+                       [&](InterposeImage& t) {
+                           if (!t.point && run.taken)
+                               t.point = run.taken->point;
+                       },
+                       [](OtherTarget&) {}},
+            line.target);
+    return table;
+}
+
+// Doing.  Each step believes the kernel's answer to a second question, not the first call's success.
+
+void perform(const FormatStore& step, Execution& run) { run.host.format_store(step.store); }
+
+void perform(const Create& step, Execution& run)
+{
+    NewDevice device = step.device;
+    device.table = resolved(device.table, run);
+    run.dm.create(device);
+    const DmInfo info = require_info(run.dm, device.name, "create it");
+    if (!info.live_table || info.suspended)
+        throw Error(device.name.text(), "create it", "it has no live table");
+}
+
+void perform(const Load& step, Execution& run)
+{
+    run.dm.load(step.name, resolved(step.table, run));
+    if (!require_info(run.dm, step.name, "load its table").inactive_table)
+        throw Error(step.name.text(), "load its table", "the table is gone again");
+}
+
+bool swapped(const Resume& step, Dm& dm)
+{
+    const DmInfo info = require_info(dm, step.name, "resume");
+    return !info.suspended && !info.inactive_table && info.live_table && dm.table(step.name) != step.before;
+}
+
+void perform(const Resume& step, Execution& run)
+{
+    try {
+        run.dm.resume(step.name, Visibility::public_device);
+    } catch (const Error&) {
+        // Interrupted after the swap: what the kernel runs counts.
+        if (swapped(step, run.dm))
+            return;
+        throw;
+    }
+    if (!swapped(step, run.dm))
+        throw Error(step.name.text(), "swap its table", "the kernel dropped the new table");
+}
+
+void perform(const Remove& step, Execution& run) { run.dm.remove(step.device.name); }
+
+void perform(const UseStore& step, Execution& run) { run.dm.message(step.name, StoreMessage{step.store}); }
+
+void perform(const LeaveStore& step, Execution& run) { run.dm.message(step.name, UnstoreMessage{}); }
+
+void perform(const SyncFilesystems& step, Execution& run) { run.host.sync_filesystems(step.mount_points); }
+
+void perform(const Take& step, Execution& run)
+{
+    run.taken = parse_take_answer(run.dm.message(step.name, step.message));
+}
+
+void perform(const Drop& step, Execution& run) { run.dm.message(step.name, DropMessage{step.point}); }
+
+void perform(const Release& step, Execution& run) { run.dm.message(step.name, ReleaseMessage{step.point}); }
+
+void perform(const MakeLink& step, Execution& run) { run.host.make_link(step.path, step.device); }
+
+void perform(const RemoveLink& step, Execution& run) { run.host.remove_link(step.path); }
+
+// Undoing.  Called for finished steps and for the one that failed, which may have done half: each looks at what is
+// there and is content if there is nothing to undo.
+
+void undo(const FormatStore&, Execution&) {}
+
+void undo(const Create& step, Execution& run)
+{
+    // Another's device of that name is why a create failed, not what it left behind.
+    const auto info = run.dm.info(step.device.name);
+    if (info && info->uuid == step.device.uuid)
+        run.dm.remove(step.device.name);
+}
+
+void undo(const Load& step, Execution& run)
+{
+    if (require_info(run.dm, step.name, "clear its table").inactive_table)
+        run.dm.clear(step.name);
+}
+
+void undo(const Resume& step, Execution& run)
+{
+    const DmInfo info = require_info(run.dm, step.name, "restore its table");
+    // Clear, then resume: a resume swaps in what is loaded.
+    if (info.inactive_table)
+        run.dm.clear(step.name);
+    const bool other_table = !info.live_table || run.dm.table(step.name) != step.before;
+    if (other_table)
+        run.dm.load(step.name, step.before);
+    if (other_table || info.suspended)
+        run.dm.resume(step.name, Visibility::public_device);
+    if (run.dm.table(step.name) != step.before)
+        throw Error(step.name.text(), "restore its table", "the kernel keeps the other one");
+}
+
+void undo(const Remove& step, Execution& run)
+{
+    if (!run.dm.info(step.device.name))
+        run.dm.create(step.device);
+}
+
+void undo(const UseStore& step, Execution& run)
+{
+    if (store_in_use(run.dm, step.name) == step.before)
+        return;
+    if (step.before)
+        run.dm.message(step.name, StoreMessage{*step.before});
+    else
+        run.dm.message(step.name, UnstoreMessage{});
+}
+
+void undo(const LeaveStore& step, Execution& run)
+{
+    if (store_in_use(run.dm, step.name) != step.store)
+        run.dm.message(step.name, StoreMessage{step.store});
+}
+
+void undo(const SyncFilesystems&, Execution&) {}
+
+void undo(const Take& step, Execution& run)
+{
+    // Found by the uuid we gave it: a take whose answer was lost has taken the point all the same.
+    const Points points = read_points(run.dm, step.name);
+    for (const Point& point : points.points)
+        if (point.uuid == step.message.point)
+            run.dm.message(step.name, DropMessage{{points.generation, point.id}});
+}
+
+void undo(const Drop&, Execution&) {}
+
+void undo(const Release&, Execution&) {}
+
+void undo(const MakeLink& step, Execution& run) { run.host.remove_link(step.path); }
+
+void undo(const RemoveLink& step, Execution& run) { run.host.make_link(step.path, step.device); }
+
+bool no_way_back(const Step& step)
+{
+    const auto* resume = std::get_if<Resume>(&step);
+    return std::holds_alternative<Drop>(step) || std::holds_alternative<Release>(step) ||
+           (resume != nullptr && resume->final);
+}
+
+/// The steps that do by hand what undo() does.
+std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
+{
+    const auto commands = [](std::initializer_list<Step> steps) {
+        std::vector<std::string> result;
+        for (const Step& s : steps)
+            result.push_back(by_hand(s));
+        return result;
+    };
+    return std::visit(
+        Visit{
+            [&](const Create& s) { return commands({Remove{s.device}}); },
+            [&](const Load& s) { return std::vector<std::string>{"dmsetup clear '" + s.name.text() + "'"}; },
+            [&](const Resume& s) {
+                return commands({Load{s.name, s.before}, s});
+            },
+            [&](const Remove& s) { return commands({Create{s.device}}); },
+            [&](const UseStore& s) {
+                return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});
+            },
+            [&](const LeaveStore& s) {
+                return commands({UseStore{s.name, s.store, {}}});
+            },
+            [&](const Take& s) {
+                return run.taken ? commands({Drop{s.name, run.taken->point}})
+                                 : std::vector<std::string>{"dmsnap remove '" + s.message.name.text() + "'"};
+            },
+            [&](const MakeLink& s) {
+                return commands({RemoveLink{s.path, s.device}});
+            },
+            [&](const RemoveLink& s) {
+                return commands({MakeLink{s.path, s.device}});
+            },
+            [](const auto&) { return std::vector<std::string>{}; },
+        },
+        step);
+}
+
+void report(const Progress& progress, const std::string& line)
+{
+    if (progress)
+        progress(line);
+}
+
+/// Undoes what stands in [first, last), newest first; gives the commands for what could not be undone.
+std::vector<std::string> undo_all(
+    Plan::const_iterator first, Plan::const_iterator last, Execution& run, const Progress& progress)
+{
+    std::vector<std::string> left;
+    while (last != first) {
+        const Step& step = *--last;
+        report(progress, "undo " + to_text(step));
+        try {
+            std::visit([&](const auto& s) { undo(s, run); }, step);
+        } catch (const Error& error) {
+            report(progress, fmt::format("not undone: {}\n", error.what()));
+            for (std::string& command : undo_by_hand(step, run))
+                left.push_back(std::move(command));
+        }
+    }
+    return left;
+}
+
+std::vector<std::string> rest_by_hand(Plan::const_iterator first, Plan::const_iterator last)
+{
+    std::vector<std::string> commands;
+    std::transform(first, last, std::back_inserter(commands), by_hand);
+    return commands;
+}
+
+} // namespace
+
+Outcome execute(const Plan& plan, Dm& dm, Host& host, const Progress& progress)
+{
+    Execution run{dm, host, std::nullopt};
+    auto way_back = plan.begin(); // steps before this one stay
+    for (auto step = plan.begin(); step != plan.end(); ++step) {
+        report(progress, to_text(*step));
+        try {
+            std::visit([&](const auto& s) { perform(s, run); }, *step);
+        } catch (const Error& error) {
+            auto left = undo_all(way_back, std::next(step), run, progress);
+            if (way_back != plan.begin())
+                for (std::string& command : rest_by_hand(way_back, plan.end()))
+                    left.push_back(std::move(command));
+            return {error, run.taken, std::move(left)};
+        }
+        if (no_way_back(*step))
+            way_back = std::next(step);
+    }
+    return {std::nullopt, run.taken, {}};
+}
+
+} // namespace dmsnap

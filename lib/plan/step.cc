@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "plan/step.h"
+
+#include "base/visit.h"
+
+#include <fmt/format.h>
+
+namespace dmsnap {
+namespace {
+
+/// One row a step: verb and object in columns, so that plans can be read and compared.
+std::string row(std::string_view verb, std::string_view object, std::string_view rest = {})
+{
+    return fmt::format("{:<8}{}{}{}\n", verb, object, rest.empty() ? "" : "  ", rest);
+}
+
+std::string shown(const Table& table)
+{
+    std::string text;
+    for (const TableLine& line : table)
+        text += (text.empty() ? "" : "; ") + shown_text(line);
+    return text;
+}
+
+std::string join(const std::vector<std::string>& parts)
+{
+    std::string text;
+    for (const std::string& part : parts)
+        text += (text.empty() ? "" : " ") + part;
+    return text;
+}
+
+Message message_of(const Drop& step) { return DropMessage{step.point}; }
+Message message_of(const Release& step) { return ReleaseMessage{step.point}; }
+Message message_of(const Take& step) { return step.message; }
+Message message_of(const UseStore& step) { return StoreMessage{step.store}; }
+Message message_of(const LeaveStore&) { return UnstoreMessage{}; }
+
+std::string quoted(std::string_view text)
+{
+    std::string result = "'";
+    for (char c : text)
+        result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return result + "'";
+}
+
+/// Table lines on dmsetup's standard input.  A device that has no number in the plan has a node by then.
+std::string feed(const Table& table)
+{
+    std::string text = "printf '%s\\n'";
+    for (const TableLine& line : table) {
+        std::string words = shown_text(line);
+        for (const DeviceRef& device : devices({line}))
+            if (const auto* name = std::get_if<DmName>(&device)) {
+                const std::string mark = to_text(device);
+                words.replace(words.find(mark), mark.size(), "/dev/mapper/" + name->text());
+            }
+        text += " " + quoted(words);
+    }
+    return text + " | ";
+}
+
+std::string dmsetup_create(const NewDevice& device)
+{
+    return fmt::format("{}dmsetup create {} --uuid {}{}", feed(device.table), quoted(device.name.text()),
+        quoted(device.uuid), device.read_only ? " --readonly" : "");
+}
+
+std::string dmsetup_message(const DmName& name, const Message& message)
+{
+    return fmt::format("dmsetup message {} 0 {}", quoted(name.text()), to_text(message));
+}
+
+} // namespace
+
+std::string to_text(const Step& step)
+{
+    return std::visit(Visit{
+                          [](const FormatStore& s) {
+                              return row("format", s.store.path,
+                                  fmt::format("store {} length {} granule {}", s.store.store.text(),
+                                      s.store.length.count, s.store.granule.count));
+                          },
+                          [](const Create& s) {
+                              return row("create", s.device.name.text(),
+                                  fmt::format("{}{}  {}", s.device.uuid, s.device.read_only ? " read-only" : "",
+                                      shown(s.device.table)));
+                          },
+                          [](const Load& s) { return row("load", s.name.text(), shown(s.table)); },
+                          [](const Resume& s) { return row("resume", s.name.text()); },
+                          [](const Remove& s) { return row("remove", s.device.name.text()); },
+                          [](const SyncFilesystems& s) { return row("sync", join(s.mount_points)); },
+                          [](const MakeLink& s) { return row("link", s.path, s.device.text()); },
+                          [](const RemoveLink& s) { return row("unlink", s.path); },
+                          [](const auto& s) { return row("message", s.name.text(), to_text(message_of(s))); },
+                      },
+        step);
+}
+
+std::string to_text(const Plan& plan)
+{
+    std::string text;
+    for (const Step& step : plan)
+        text += to_text(step);
+    return text;
+}
+
+std::string by_hand(const Step& step)
+{
+    return std::visit(
+        Visit{
+            // The one step that no tool but this one can do.
+            [](const FormatStore& s) { return fmt::format("# format the store {}", s.store.path); },
+            [](const Create& s) { return dmsetup_create(s.device); },
+            [](const Load& s) { return fmt::format("{}dmsetup load {}", feed(s.table), quoted(s.name.text())); },
+            [](const Resume& s) { return "dmsetup resume " + quoted(s.name.text()); },
+            [](const Remove& s) { return "dmsetup remove " + quoted(s.device.name.text()); },
+            [](const SyncFilesystems& s) {
+                std::string command = "sync --file-system";
+                for (const std::string& target : s.mount_points)
+                    command += " " + quoted(target);
+                return command;
+            },
+            [](const MakeLink& s) {
+                return fmt::format("ln -sf {} {}", quoted("/dev/mapper/" + s.device.text()), quoted(s.path));
+            },
+            [](const RemoveLink& s) { return "rm -f " + quoted(s.path); },
+            [](const auto& s) { return dmsetup_message(s.name, message_of(s)); },
+        },
+        step);
+}
+
+} // namespace dmsnap
