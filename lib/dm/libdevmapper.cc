@@ -40,8 +40,7 @@ public:
         : subject_(std::move(subject)), operation_(operation), task_(dm_task_create(type))
     {
         if (!task_)
-            throw error(errno != 0 ? errno : EIO, "is device-mapper there? try: modprobe dm_mod")
-                .as(Fault::cannot_start);
+            throw error(errno != 0 ? errno : EIO, "modprobe dm_mod, as root").as(Fault::cannot_start);
         require(dm_task_no_open_count(task_.get()));
     }
     Task(int type, const DmName& name, const char* operation) : Task(type, name.text(), operation)
@@ -63,10 +62,10 @@ public:
             throw Error(subject_, operation_, EINVAL);
     }
 
-    void run()
+    void run(const char* next_step = "")
     {
         if (!try_run())
-            throw error(dm_task_get_errno(task_.get()), {});
+            throw error(failed_with(), next_step);
     }
 
     /// False, with the errno value in failed_with(), if the kernel refuses.
@@ -74,7 +73,7 @@ public:
     int failed_with() { return dm_task_get_errno(task_.get()); }
 
     /// Runs, and waits until udevd has done its part.
-    void run_with_udev(Visibility visibility)
+    void run_with_udev(Visibility visibility, const char* next_step = "")
     {
         std::uint32_t cookie = 0;
         require(dm_task_set_cookie(task_.get(), &cookie, udev_flags(visibility)));
@@ -85,7 +84,7 @@ public:
         // Without udevd the nodes wait in libdevmapper's memory for this.
         dm_task_update_nodes();
         if (!success)
-            throw error(number, {});
+            throw error(number, next_step);
     }
 
     Error error(int number, std::string next_step) const
@@ -156,6 +155,9 @@ std::vector<RawLine> lines_of(Task& task)
     return lines;
 }
 
+/// What a refused table or message is explained by: a target says its reason there and nowhere else.
+constexpr const char* see_kernel_log = "dmesg | tail: the kernel's own sentence about it is there";
+
 class LibDevMapper final : public Dm {
 public:
     LibDevMapper()
@@ -225,6 +227,12 @@ public:
         return TargetVersion{versions->version[0], versions->version[1], versions->version[2]};
     }
 
+    bool udev_runs() override
+    {
+        const DmSession session;
+        return dm_udev_get_sync_support() != 0;
+    }
+
     void create(const NewDevice& device) override
     {
         const DmSession session;
@@ -236,7 +244,7 @@ public:
         task.require(dm_task_set_gid(task.get(), 0));
         task.require(dm_task_set_mode(task.get(), S_IRUSR | S_IWUSR));
         add_targets(task, device.table);
-        task.run_with_udev(device.visibility);
+        task.run_with_udev(device.visibility, see_kernel_log);
     }
 
     void load(const DmName& name, const Table& table) override
@@ -244,7 +252,7 @@ public:
         const DmSession session;
         Task task(DM_DEVICE_RELOAD, name, "load its table");
         add_targets(task, table);
-        task.run();
+        task.run(see_kernel_log);
     }
 
     void clear(const DmName& name) override
@@ -256,7 +264,7 @@ public:
     void resume(const DmName& name, Visibility visibility) override
     {
         const DmSession session;
-        Task(DM_DEVICE_RESUME, name, "resume it").run_with_udev(visibility);
+        Task(DM_DEVICE_RESUME, name, "resume it").run_with_udev(visibility, see_kernel_log);
     }
 
     void remove(const DmName& name) override
@@ -276,7 +284,7 @@ public:
         Task task(DM_DEVICE_TARGET_MSG, name, operation.c_str());
         task.require(dm_task_set_sector(task.get(), 0));
         task.require(dm_task_set_message(task.get(), text.c_str()));
-        task.run();
+        task.run(see_kernel_log);
         const char* answer = dm_task_get_message_response(task.get());
         return answer != nullptr ? answer : "";
     }

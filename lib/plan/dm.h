@@ -73,6 +73,9 @@ public:
     /// The version of a target's module, which is loaded if need be; nothing if there is none.
     virtual std::optional<TargetVersion> target_version(const std::string& type) = 0;
 
+    /// Whether udevd runs, so that it makes the nodes and links of devices.
+    virtual bool udev_runs() = 0;
+
     /// Creates, loads and resumes; what fails leaves no device behind.
     virtual void create(const NewDevice& device) = 0;
     /// Loads into the inactive slot.

@@ -103,9 +103,36 @@ void perform(const LeaveStore& step, Execution& run) { run.dm.message(step.name,
 
 void perform(const SyncFilesystems& step, Execution& run) { run.host.sync_filesystems(step.mount_points); }
 
+/// What an errno value means as an answer to "take".
+Error explained(const Error& error, const TakeMessage& take)
+{
+    const std::string operation = fmt::format("take {} \"{}\"", to_text(take.kind), take.name.text());
+    const auto because = [&](std::string reason, std::string next_step = {}) {
+        return Error(error.subject(), operation, std::move(reason), std::move(next_step));
+    };
+    switch (error.number()) {
+    case EEXIST: return because("another point has that name", "another name");
+    case ETIMEDOUT:
+        return because(
+            fmt::format("freezing and waiting for writes under way took longer than {} ms", take.deadline.count()),
+            "--deadline SECONDS, or again when there is less to write");
+    case ENODEV: return because("it has no store");
+    case EIO: return because("its store has failed", "another store");
+    case EBUSY: return because("another point is being taken, or it is suspended", "again");
+    case ENOSPC:
+        return because(
+            fmt::format("it has {} points, and no more are possible", INTERPOSE_POINTS_MAX), "dmsnap remove some");
+    default: return error;
+    }
+}
+
 void perform(const Take& step, Execution& run)
 {
-    run.taken = parse_take_answer(run.dm.message(step.name, step.message));
+    try {
+        run.taken = parse_take_answer(run.dm.message(step.name, step.message));
+    } catch (const Error& error) {
+        throw explained(error, step.message);
+    }
 }
 
 void perform(const Drop& step, Execution& run) { run.dm.message(step.name, DropMessage{step.point}); }

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "machine/local_host.h"
+
+#include "base/error.h"
+#include "world/block_device.h"
+#include "world/mounts.h"
+#include "world/store_header.h"
+
+#include <ctime>
+#include <filesystem>
+#include <system_error>
+
+namespace fs = std::filesystem;
+
+namespace dmsnap {
+
+void LocalHost::format_store(const StoreFormat& store)
+{
+    // The number that was checked, whatever the path leads to by now.
+    const fs::path node = node_path(read_block_device(store.device));
+    dmsnap::format_store(
+        node, {store.store, static_cast<std::uint64_t>(std::time(nullptr)), store.length, store.granule});
+}
+
+void LocalHost::sync_filesystems(const std::vector<std::string>& mount_points)
+{
+    dmsnap::sync_filesystems(mount_points);
+}
+
+void LocalHost::make_link(const std::string& path, const DmName& device)
+{
+    const fs::path link(path);
+    std::error_code error;
+    fs::create_directories(link.parent_path(), error);
+    fs::remove(link, error);
+    fs::create_symlink("../../mapper/" + device.text(), link, error);
+    if (error)
+        throw Error(path, "make the link", error.value());
+}
+
+void LocalHost::remove_link(const std::string& path)
+{
+    const fs::path link(path);
+    std::error_code error;
+    fs::remove(link, error);
+    if (error)
+        throw Error(path, "remove the link", error.value());
+    // Fails as long as there are other links in it, which is right.
+    fs::remove(link.parent_path(), error);
+}
+
+} // namespace dmsnap

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "plan/host.h"
+
+namespace dmsnap {
+
+/// Host on this machine.
+class LocalHost final : public Host {
+public:
+    void format_store(const StoreFormat& store) override;
+    void sync_filesystems(const std::vector<std::string>& mount_points) override;
+    void make_link(const std::string& path, const DmName& device) override;
+    void remove_link(const std::string& path) override;
+};
+
+} // namespace dmsnap

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "ops/facts.h"
+#include "plan/step.h"
+
+#include <optional>
+
+namespace dmsnap {
+
+/// Puts `interpose` into the device's own table.  `chunk` nothing means the default.  An empty plan: it is attached
+/// already.  Throws Error with what forbids it.
+Plan plan_attach(
+    const Machine& machine, const Candidate& candidate, std::optional<Sectors> chunk, const Uuid& new_origin);
+
+/// Gives the device the table it had.  With `force` its snapshots go first.  Throws Error while a snapshot is there
+/// without `force`, and while an image is in use in any case.
+Plan plan_detach(const Machine& machine, const OriginState& origin, bool force);
+
+/// Checkpoints that end with a detach: what its caller owes its user a word about.
+std::size_t checkpoints_of(const OriginState& origin);
+
+} // namespace dmsnap

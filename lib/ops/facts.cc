@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "ops/facts.h"
+
+#include <algorithm>
+
+namespace dmsnap {
+namespace {
+
+template <typename Range, typename Test> auto find_or_null(const Range& range, Test test)
+{
+    const auto found = std::find_if(range.begin(), range.end(), test);
+    return found != range.end() ? &*found : nullptr;
+}
+
+} // namespace
+
+const Point* OriginState::find(const PointName& point) const
+{
+    return find_or_null(points, [&](const Point& p) { return p.name == point; });
+}
+
+const ImageState* OriginState::image_of(const Point& point) const
+{
+    return find_or_null(images, [&](const ImageState& image) { return image.line.point == id_of(point); });
+}
+
+const OriginState* Machine::find(DeviceNumber number) const
+{
+    return find_or_null(origins, [&](const OriginState& origin) { return origin.info.number == number; });
+}
+
+const StoreState* Machine::find_store(const Uuid& store) const
+{
+    return find_or_null(stores, [&](const StoreState& s) { return s.status.store == store; });
+}
+
+const StoreState* Machine::find_store_on(DeviceNumber device) const
+{
+    return find_or_null(stores, [&](const StoreState& s) { return s.line.device == DeviceRef(device); });
+}
+
+bool Machine::has_name(const DmName& name) const { return std::find(names.begin(), names.end(), name) != names.end(); }
+
+std::size_t Machine::users_of(const Uuid& store) const
+{
+    return static_cast<std::size_t>(std::count_if(
+        origins.begin(), origins.end(), [&](const OriginState& origin) { return origin.store() == store; }));
+}
+
+} // namespace dmsnap

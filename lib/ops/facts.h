@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/// \file
+/// What is there, as far as operations must know it.  machine/survey.h reads it; nothing here asks anybody.
+#pragma once
+
+#include "plan/dm.h"
+#include "table/messages.h"
+#include "table/status.h"
+#include "table/table.h"
+#include "world/block_device.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dmsnap {
+
+/// An active interpose-image.
+struct ImageState {
+    DmInfo info;
+    Table table;
+    InterposeImage line;
+    std::string users; ///< who has it open: "mounted on /mnt"; empty if nobody has
+
+    NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::image, true}; }
+};
+
+/// A private device that carries the table an origin had before.
+struct BaseState {
+    DmInfo info;
+    Table table;
+
+    NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
+};
+
+/// An active interpose-store.
+struct StoreState {
+    DmInfo info;
+    Table table;
+    InterposeStore line;
+    StoreStatus status;
+    std::string device; ///< what the device below is called
+
+    NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
+};
+
+/// A live device whose table is `interpose`.
+struct OriginState {
+    DmInfo info;
+    Table table;
+    Interpose line;
+    InterposeStatus status;
+    std::vector<Point> points; ///< oldest first; none if the module has another interface
+    std::vector<ImageState> images;
+    std::optional<BaseState> base;
+
+    const DmName& name() const { return info.name; }
+    /// Nothing if there is no point of that name.
+    const Point* find(const PointName& point) const;
+    const ImageState* image_of(const Point& point) const;
+    PointId id_of(const Point& point) const { return {status.generation, point.id}; }
+    std::optional<Uuid> store() const { return status.details ? status.details->store : std::nullopt; }
+};
+
+/// All that dmsnap has on this machine.
+struct Machine {
+    std::vector<OriginState> origins;
+    std::vector<StoreState> stores;
+    std::vector<DmName> names;        ///< of every device-mapper device
+    bool udev = true;                 ///< makes links; otherwise the plan does
+    std::vector<NewDevice> leftovers; ///< private devices and images that nobody needs or has open
+
+    const OriginState* find(DeviceNumber number) const;
+    const StoreState* find_store(const Uuid& store) const;
+    /// The active store on a device.
+    const StoreState* find_store_on(DeviceNumber device) const;
+    bool has_name(const DmName& name) const;
+    /// Origins that keep their old data there.
+    std::size_t users_of(const Uuid& store) const;
+};
+
+/// A device as it is now, attached or not.
+struct Candidate {
+    BlockDevice block;
+    std::optional<DmInfo> info; ///< of a device-mapper device
+    Table table;
+};
+
+} // namespace dmsnap

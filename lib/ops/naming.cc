@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "ops/naming.h"
+
+#include "base/error.h"
+
+#include <fmt/format.h>
+
+namespace dmsnap {
+namespace {
+
+constexpr std::string_view base_suffix = "-base";
+
+bool safe_in_link(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           std::string_view("#+-.:=@_").find(c) != std::string_view::npos;
+}
+
+} // namespace
+
+DmName base_name(const Uuid& origin) { return DmName("dmsnap-base-" + origin.id()); }
+
+std::string base_uuid(const Uuid& origin) { return fmt::format("{}{}{}", uuid_prefix, origin.text(), base_suffix); }
+
+std::optional<Uuid> origin_of_base(std::string_view uuid)
+{
+    if (!uuid.starts_with(uuid_prefix) || !uuid.ends_with(base_suffix))
+        return std::nullopt;
+    uuid.remove_prefix(uuid_prefix.size());
+    uuid.remove_suffix(base_suffix.size());
+    return Uuid::from_text(uuid);
+}
+
+DmName store_name(const Uuid& store) { return DmName("dmsnap-store-" + store.id()); }
+
+std::string store_uuid(const Uuid& store) { return fmt::format("{}{}-store", uuid_prefix, store.text()); }
+
+DmName image_name(const PointName& point)
+{
+    try {
+        return DmName("dmsnap-" + point.text());
+    } catch (const Error& error) {
+        throw Error(fmt::format("name \"{}\"", point.text()), "use it for a snapshot",
+            "with \"dmsnap-\" in front it is too long for a device", "a name of at most 120 characters")
+            .as(Fault::usage);
+    }
+}
+
+std::string image_uuid(const Uuid& point) { return fmt::format("{}SNAP-{}", uuid_prefix, point.text()); }
+
+std::string link_component(const DmName& device)
+{
+    std::string text;
+    for (char c : device.text())
+        text += safe_in_link(c) ? std::string(1, c) : fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    return text == "." || text == ".." ? "_" + text : text;
+}
+
+std::string image_link(const PointName& point, const DmName& origin)
+{
+    return fmt::format("/dev/dmsnap/{}/{}", point.text(), link_component(origin));
+}
+
+} // namespace dmsnap

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/// \file
+/// What devices of dmsnap are called; the other names in the world are other people's.
+#pragma once
+
+#include "base/names.h"
+#include "base/uuid.h"
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace dmsnap {
+
+/// Every device-mapper uuid of ours starts with it.
+inline constexpr std::string_view uuid_prefix = "DMSNAP-";
+
+/// "dmsnap-base-ID", "DMSNAP-U-base": holds the table an origin had, where that is no single linear line.
+DmName base_name(const Uuid& origin);
+std::string base_uuid(const Uuid& origin);
+/// The origin a base's uuid speaks of.
+std::optional<Uuid> origin_of_base(std::string_view uuid);
+
+/// "dmsnap-store-ID", "DMSNAP-S-store"
+DmName store_name(const Uuid& store);
+std::string store_uuid(const Uuid& store);
+
+/// "dmsnap-NAME", "DMSNAP-SNAP-POINT".  Throws Error (Fault::usage) for a point's name that is too long for a
+/// device's.
+DmName image_name(const PointName& point);
+std::string image_uuid(const Uuid& point);
+
+/// A device-mapper name as a part of a path: what udev would not take in a link is \xNN.
+std::string link_component(const DmName& device);
+/// "/dev/dmsnap/NAME/DEVICE"
+std::string image_link(const PointName& point, const DmName& origin);
+
+} // namespace dmsnap

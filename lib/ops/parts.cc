@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "ops/parts.h"
+
+#include "base/error.h"
+#include "ops/naming.h"
+
+#include <fmt/format.h>
+
+namespace dmsnap {
+namespace {
+
+/// The name a link of the image has; the point is the one its table names.
+std::optional<std::string> link_of(const OriginState& origin, const ImageState& image)
+{
+    for (const Point& point : origin.points)
+        if (image.line.point == origin.id_of(point))
+            return image_link(point.name, origin.name());
+    return std::nullopt;
+}
+
+} // namespace
+
+void require_unused(const ImageState& image)
+{
+    if (image.info.open_count == 0)
+        return;
+    throw Error(image.info.name.text(), "remove it",
+        image.users.empty() ? fmt::format("it is open {} times", image.info.open_count) : "it is " + image.users,
+        "end that first, then again");
+}
+
+Plan plan_remove_image(const Machine& machine, const OriginState& origin, const ImageState& image)
+{
+    Plan plan;
+    if (const auto link = link_of(origin, image); link && !machine.udev)
+        plan.push_back(RemoveLink{*link, image.info.name});
+    plan.push_back(Remove{image.as_created()});
+    return plan;
+}
+
+Plan plan_close_store(const Machine& machine, const OriginState& leaving, const Uuid& store)
+{
+    const StoreState* state = machine.find_store(store);
+    const std::size_t others = machine.users_of(store) - (leaving.store() == store ? 1 : 0);
+    if (state == nullptr || others > 0)
+        return {};
+    return {Remove{state->as_created()}};
+}
+
+} // namespace dmsnap

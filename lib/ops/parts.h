@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "ops/facts.h"
+#include "plan/step.h"
+
+namespace dmsnap {
+
+// Parts that several operations' plans have in common.
+
+/// Throws Error, with who has it open, unless the image can be removed.
+void require_unused(const ImageState& image);
+/// An image and its link.
+Plan plan_remove_image(const Machine& machine, const OriginState& origin, const ImageState& image);
+/// Closes the store if no origin but `leaving` keeps data there.
+Plan plan_close_store(const Machine& machine, const OriginState& leaving, const Uuid& store);
+
+} // namespace dmsnap

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "ops/remove.h"
+
+#include "base/error.h"
+#include "base/text.h"
+#include "ops/parts.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace dmsnap {
+namespace {
+
+bool last_snapshot(const OriginState& origin, const Point& point)
+{
+    return point.kind == PointKind::snapshot &&
+           std::none_of(origin.points.begin(), origin.points.end(),
+               [&](const Point& p) { return p.kind == PointKind::snapshot && p.id != point.id; });
+}
+
+Error chain_broken(const OriginState& origin, std::string_view text, std::string reason)
+{
+    return Error(origin.name().text(), fmt::format("find point \"{}\"", printable(text)), std::move(reason),
+        "a full backup, and changes from there on")
+        .as(Fault::chain_broken);
+}
+
+template <typename Test> const Point* find_if(const OriginState& origin, Test test)
+{
+    const auto found = std::find_if(origin.points.begin(), origin.points.end(), test);
+    return found != origin.points.end() ? &*found : nullptr;
+}
+
+} // namespace
+
+Plan plan_remove(const Machine& machine, const OriginState& origin, const Point& point, bool keep_point)
+{
+    if (keep_point && point.kind == PointKind::checkpoint)
+        return {};
+    Plan plan;
+    for (const ImageState& image : origin.images)
+        if (image.line.point == origin.id_of(point)) {
+            require_unused(image);
+            for (Step& step : plan_remove_image(machine, origin, image))
+                plan.push_back(std::move(step));
+        }
+    if (keep_point)
+        plan.push_back(Release{origin.name(), origin.id_of(point)});
+    else
+        plan.push_back(Drop{origin.name(), origin.id_of(point)});
+    if (const auto store = origin.store(); store && last_snapshot(origin, point)) {
+        plan.push_back(LeaveStore{origin.name(), *store});
+        for (Step& step : plan_close_store(machine, origin, *store))
+            plan.push_back(std::move(step));
+    }
+    return plan;
+}
+
+FoundPoint find_point(const Machine& machine, const OriginState* only, const std::string& name)
+{
+    const PointName wanted(name);
+    std::vector<FoundPoint> found;
+    for (const OriginState& origin : machine.origins)
+        if (only == nullptr || only == &origin)
+            if (const Point* point = origin.find(wanted))
+                found.push_back({&origin, point});
+    if (found.empty())
+        throw Error(name, "find it",
+            only != nullptr ? only->name().text() + " has no such point" : "there is no such point",
+            "dmsnap list shows what there is");
+    if (found.size() > 1)
+        throw Error(name, "find it",
+            fmt::format(
+                "{} and {} have a point of that name", found[0].origin->name().text(), found[1].origin->name().text()),
+            fmt::format("{}:{}, or --device", found[0].origin->name().text(), name));
+    return found.front();
+}
+
+const Point& resolve_point(const OriginState& origin, std::string_view text)
+{
+    if (const auto id = PointId::from_text(text)) {
+        if (id->generation != origin.status.generation)
+            throw chain_broken(origin, text, "the device has been attached anew since: the generation changed");
+        if (const Point* point = find_if(origin, [&](const Point& p) { return p.id == id->id; }))
+            return *point;
+    } else if (const auto uuid = Uuid::from_text(text)) {
+        if (const Point* point = find_if(origin, [&](const Point& p) { return p.uuid == *uuid; }))
+            return *point;
+    } else if (const Point* point = find_if(origin, [&](const Point& p) { return p.name.text() == text; })) {
+        return *point;
+    }
+    throw chain_broken(origin, text, "there is no such point in the present generation");
+}
+
+Plan plan_tidy(const Machine& machine)
+{
+    Plan plan;
+    for (const NewDevice& device : machine.leftovers)
+        plan.push_back(Remove{device});
+    return plan;
+}
+
+} // namespace dmsnap

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "ops/take.h"
+
+#include "base/error.h"
+#include "ops/attach.h"
+#include "ops/naming.h"
+#include "ops/parts.h"
+
+#include <fmt/format.h>
+
+namespace dmsnap {
+namespace {
+
+/// Sizes of stores are whole blocks of this.
+constexpr Sectors store_unit{8};
+
+Sectors usable_length(const BlockDevice& device) { return round_down(device.size, store_unit); }
+
+std::string operation_of(const PointWish& wish)
+{
+    return fmt::format("take {} \"{}\"", to_text(wish.kind), wish.name.text());
+}
+
+/// What a use or a property of the device says against it.
+std::optional<std::string> unfit(const StoreFacts& facts)
+{
+    const BlockDevice& device = facts.device;
+    switch (facts.to_origin) {
+    case StackRelation::same: return "it is the device itself";
+    case StackRelation::above: return "it lies on the device";
+    case StackRelation::below: return "the device lies on it";
+    case StackRelation::unrelated: break;
+    }
+    if (!facts.users.none())
+        return "it is " + to_text(facts.users);
+    if (facts.claimed)
+        return "somebody holds it exclusively";
+    if (device.suspended)
+        return "it is suspended";
+    if (device.read_only)
+        return "it is read-only";
+    if (device.zoned)
+        return "it is a zoned device";
+    if (usable_length(device) < Sectors{INTERPOSE_STORE_SECTORS_MIN})
+        return fmt::format("it is smaller than {}", exact_size({INTERPOSE_STORE_SECTORS_MIN}));
+    if (facts.signature && facts.signature->physical_volume)
+        return "it is an LVM physical volume";
+    return std::nullopt;
+}
+
+/// What it carries that may be precious.
+std::optional<std::string> precious(const StoreFacts& facts)
+{
+    if (facts.signature)
+        return "it has a " + facts.signature->description;
+    if (!facts.header.complaint.empty())
+        return "it has a " + facts.header.complaint;
+    return std::nullopt;
+}
+
+/// The store a snapshot will use, and the steps that make it ready.
+struct ChosenStore {
+    Uuid uuid;
+    Plan prepare;
+};
+
+ChosenStore make_store(const Machine& machine, const StoreWish& wish, Sectors chunk)
+{
+    if (const auto reason = store_refusal(wish.facts, wish.overwrite))
+        throw Error(wish.path, "use it as store", *reason,
+            only_signature_refuses(wish.facts) ? "--yes, if that may be lost" : "another device");
+    const DmName name = store_name(wish.new_store);
+    if (machine.has_name(name))
+        throw Error(wish.path, "use it as store", name.text() + " exists already", "again");
+    const Sectors length = usable_length(wish.facts.device);
+    return {wish.new_store, {
+                                FormatStore{{wish.facts.device.number, wish.path, wish.new_store, length, chunk}},
+                                Create{{name, store_uuid(wish.new_store),
+                                    {{Sectors{0}, length, InterposeStore{wish.facts.device.number, Sectors{0}}}},
+                                    Visibility::private_device, false}},
+                            }};
+}
+
+ChosenStore choose_store(const Machine& machine, const Candidate& candidate, const OriginState* origin,
+    const std::optional<StoreWish>& wish, Sectors chunk)
+{
+    if (wish) {
+        const StoreState* active = machine.find_store_on(wish->facts.device.number);
+        return active != nullptr ? ChosenStore{active->status.store, {}} : make_store(machine, *wish, chunk);
+    }
+    if (origin != nullptr && origin->store())
+        return {*origin->store(), {}};
+    throw Error(candidate.block.name(), "take a snapshot", "it has no store yet",
+        "--store DEVICE: a block device for the old data, whose content is lost")
+        .as(Fault::usage);
+}
+
+void require_store_works(const Machine& machine, const Uuid& store)
+{
+    const StoreState* state = machine.find_store(store);
+    if (state != nullptr && state->status.state != INTERPOSE_STORE_OK)
+        throw Error(state->info.name.text(), "keep old data", "the store has failed",
+            "dmsnap remove its snapshots, then create with --store and another device");
+}
+
+void require_store_free_to_change(const OriginState* origin, const Uuid& wanted, const Machine& machine)
+{
+    if (origin == nullptr || !origin->store() || origin->store() == wanted || origin->status.details->snapshots == 0)
+        return;
+    const StoreState* present = machine.find_store(*origin->store());
+    throw Error(origin->name().text(), "use another store",
+        fmt::format(
+            "its snapshots keep their data in {}", present != nullptr ? present->device : origin->store()->text()),
+        "leave --store out");
+}
+
+void require_name_free(
+    const Machine& machine, const Candidate& candidate, const OriginState* origin, const PointWish& wish)
+{
+    // A point can be named by its uuid too; a name must not be mistaken for one.
+    if (Uuid::from_text(wish.name.text()))
+        throw Error(fmt::format("name \"{}\"", wish.name.text()), "use it", "it looks like a uuid").as(Fault::usage);
+    if (origin != nullptr && origin->find(wish.name) != nullptr)
+        throw Error(candidate.block.name(), operation_of(wish), "it has a point of that name", "another name");
+    if (wish.kind == PointKind::snapshot && machine.has_name(image_name(wish.name)))
+        throw Error(candidate.block.name(), operation_of(wish),
+            fmt::format("a device-mapper device \"{}\" exists", image_name(wish.name).text()), "another name");
+}
+
+void append(Plan& plan, Plan more)
+{
+    for (Step& step : more)
+        plan.push_back(std::move(step));
+}
+
+} // namespace
+
+std::optional<std::string> store_refusal(const StoreFacts& facts, bool overwrite)
+{
+    if (auto reason = unfit(facts))
+        return reason;
+    return overwrite ? std::nullopt : precious(facts);
+}
+
+bool only_signature_refuses(const StoreFacts& facts) { return !unfit(facts) && precious(facts); }
+
+Plan plan_take(
+    const Machine& machine, const Candidate& candidate, const PointWish& wish, const std::optional<StoreWish>& store)
+{
+    const OriginState* origin = machine.find(candidate.block.number);
+    require_name_free(machine, candidate, origin, wish);
+    if (wish.freeze.size() > INTERPOSE_FREEZE_MAX)
+        throw Error(candidate.block.name(), operation_of(wish),
+            fmt::format("{} filesystems lie on it, and no more than {} can be frozen", wish.freeze.size(),
+                INTERPOSE_FREEZE_MAX));
+
+    const Plan attach = plan_attach(machine, candidate, wish.chunk, wish.new_origin);
+    const Interpose* present = interpose_line(candidate.table);
+    const Sectors chunk =
+        present != nullptr ? present->chunk : wish.chunk.value_or(Sectors{INTERPOSE_CHUNK_SECTORS_DEFAULT});
+    const Uuid origin_uuid = present != nullptr ? present->origin : wish.new_origin;
+    const DmName& name = candidate.info->name;
+
+    Plan plan;
+    std::optional<Uuid> left_store;
+    if (wish.kind == PointKind::snapshot) {
+        ChosenStore chosen = choose_store(machine, candidate, origin, store, chunk);
+        require_store_works(machine, chosen.uuid);
+        require_store_free_to_change(origin, chosen.uuid, machine);
+        append(plan, std::move(chosen.prepare));
+        append(plan, attach);
+        const auto before = origin != nullptr ? origin->store() : std::nullopt;
+        if (before != chosen.uuid) {
+            plan.push_back(UseStore{name, chosen.uuid, before});
+            left_store = before;
+        }
+    } else {
+        append(plan, attach);
+    }
+    if (!wish.mount_points.empty())
+        plan.push_back(SyncFilesystems{wish.mount_points});
+    plan.push_back(Take{name, TakeMessage{wish.uuid, wish.kind, wish.name, wish.data, wish.deadline, wish.freeze}});
+    if (wish.kind == PointKind::snapshot) {
+        const DmName image = image_name(wish.name);
+        plan.push_back(Create{{image, image_uuid(wish.uuid),
+            {{Sectors{0}, length(candidate.table), InterposeImage{origin_uuid, std::nullopt}}}, Visibility::image,
+            true}});
+        if (!machine.udev)
+            plan.push_back(MakeLink{image_link(wish.name, name), image});
+    }
+    if (left_store)
+        append(plan, plan_close_store(machine, *origin, *left_store));
+    return plan;
+}
+
+} // namespace dmsnap

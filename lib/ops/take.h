@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "ops/facts.h"
+#include "plan/step.h"
+#include "world/store_facts.h"
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dmsnap {
+
+/// A point that is wanted.
+struct PointWish {
+    PointKind kind = PointKind::snapshot;
+    PointName name;
+    Uuid uuid; ///< freshly drawn
+    Blob data;
+    std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
+    std::optional<Sectors> chunk;          ///< only for a device to be attached
+    Uuid new_origin;                       ///< freshly drawn, for a device to be attached
+    std::vector<DeviceNumber> freeze;      ///< top first
+    std::vector<std::string> mount_points; ///< of all these
+};
+
+/// The store that is wanted for a snapshot.
+struct StoreWish {
+    StoreFacts facts;
+    std::string path;
+    Uuid new_store;         ///< freshly drawn
+    bool overwrite = false; ///< whatever signature it carries
+};
+
+/// Why a device may not become a store; nothing if it may.  What is there goes only with `overwrite`, what is in use
+/// never.
+std::optional<std::string> store_refusal(const StoreFacts& facts, bool overwrite);
+/// Whether it is a signature alone that stands against it, so that a "yes" would do.
+bool only_signature_refuses(const StoreFacts& facts);
+
+/// Takes a point, attaches before if need be, and makes a snapshot's image.  Without a store wish a snapshot uses the
+/// store its origin has.  Throws Error.
+Plan plan_take(
+    const Machine& machine, const Candidate& candidate, const PointWish& wish, const std::optional<StoreWish>& store);
+
+} // namespace dmsnap
