@@ -33,8 +33,9 @@ work_on_home() {
         record=$((record + 1))
         printf 'record %06d\n' "$record" >>/home/journal
         sync /home/journal
-        dd if=/dev/urandom of=/home/data bs=32k count=1 seek="$((RANDOM % 1024))" conv=notrunc status=none
+        dd if=/dev/urandom of=/home/data bs=32k count=1 seek="$((RANDOM % 512))" conv=notrunc status=none
         echo "$record" >"$state/record"
+        sleep 0.1
     done
 }
 
@@ -70,12 +71,12 @@ clean_up() {
 prepare() {
     pvcreate --quiet /dev/vdb
     vgcreate --quiet vg /dev/vdb
-    lvcreate --quiet --yes --name home --size 256m vg
+    lvcreate --quiet --yes --name home --size 128m vg
     mkfs.ext4 -q /dev/vg/home
     mkdir -p /home /mnt
     mount /dev/vg/home /home
     echo 'the only copy of something' >/home/precious
-    fallocate -l 32m /home/data
+    fallocate -l 16m /home/data
     echo 0 >"$state/record"
 } >/dev/null
 
@@ -105,7 +106,7 @@ type_in 'fsfreeze --unfreeze /home'
 
 chapter "Life goes on: records are written, data is overwritten, and somebody makes a mistake."
 type_in 'rm /home/precious'
-wait_for_records 60
+wait_for_records 30
 type_in 'tail -n 1 /home/journal'
 type_in 'dmsnap list'
 
@@ -116,20 +117,20 @@ type_in 'tail -n 1 /mnt/journal'
 journal_is_whole /mnt/journal
 
 chapter "Is every block right? Compare the image with the copy, while the writer writes."
-type_in 'cmp --bytes=$((256 << 20)) /dev/vdd /dev/dmsnap/monday/vg-home && echo "256 MiB, block for block the same"'
+type_in 'cmp --bytes=$((128 << 20)) /dev/vdd /dev/dmsnap/monday/vg-home && echo "128 MiB, block for block the same"'
 type_in 'umount /mnt'
 
 chapter "The next backup copies only what changed. This snapshot is taken with nobody holding still."
 type_in 'dmsnap create -n tuesday vg/home'
 type_in 'dmsnap changed --since monday --until tuesday vg/home >changed'
 type_in 'head -n 3 changed'
-type_in $'awk \'{ bytes += $2 } END { printf "%d runs, %.1f of 256 MiB\\n", NR, bytes / 1048576 }\' changed'
-wait_for_records 20
+type_in $'awk \'{ bytes += $2 } END { printf "%d runs, %.1f of 128 MiB\\n", NR, bytes / 1048576 }\' changed'
+wait_for_records 10
 type_in 'while read -r offset length; do
     dd if=/dev/dmsnap/tuesday/vg-home of=/dev/vdd bs=1M conv=notrunc status=none \
        iflag=skip_bytes,count_bytes oflag=seek_bytes skip="$offset" seek="$offset" count="$length"
 done <changed'
-type_in 'cmp --bytes=$((256 << 20)) /dev/vdd /dev/dmsnap/tuesday/vg-home && echo "monday + changes = tuesday"'
+type_in 'cmp --bytes=$((128 << 20)) /dev/vdd /dev/dmsnap/tuesday/vg-home && echo "monday + changes = tuesday"'
 
 chapter "Put everything back as it was."
 type_in 'dmsnap remove monday tuesday'
