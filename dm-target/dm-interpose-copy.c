@@ -9,8 +9,8 @@
  * Copies of one origin are disjoint; a write to a chunk that is being copied joins the copy.  Each copy
  * has a write that waits for it and holds the gate, so the epoch cannot change below it.
  *
- * Memory: up to the byte budget for each origin, all or nothing, first come first served; never by reclaim,
- * for reclaim may be waiting for the very write.  When there is none, the next copy waits for the end of one under
+ * Memory: up to the byte budget for each origin, all or nothing, first come first served; never by waiting
+ * for I/O, which may be the very write.  When there is none, the next copy waits for the end of one under
  * way; when none is under way, the origin's reserve of one chunk serves.
  */
 #include <linux/mm.h>
@@ -34,7 +34,9 @@ struct interpose_copy {
 
 static unsigned int copy_budget = 64;
 module_param(copy_budget, uint, 0644);
-MODULE_PARM_DESC(copy_budget, "MiB of old data each origin may have in memory on its way to the store (1..1024)");
+MODULE_PARM_DESC(
+	copy_budget,
+	"MiB of old data each origin may have in memory on its way to the store (1..1024)");
 
 static struct bio_set copy_bios;
 
@@ -161,7 +163,7 @@ static struct interpose_copy *reserve_take(struct interpose_origin *origin)
 /* Memory for a copy of up to @chunks chunks, within the budget; NULL: when another copy has ended. */
 static struct interpose_copy *copy_get(struct interpose_origin *origin, u64 chunks)
 {
-	struct interpose_copy *copy = copy_alloc(origin, chunks, GFP_NOWAIT | __GFP_NOWARN);
+	struct interpose_copy *copy = copy_alloc(origin, chunks, INTERPOSE_GFP_WRITE);
 
 	if (!copy)
 		copy = reserve_take(origin);
@@ -287,7 +289,8 @@ static void kept(struct interpose_keep *keep, int error)
 	if (error)
 		interpose_origin_invalidate(origin, FAILURE_STORE_ERROR);
 	else
-		interpose_mark_kept(origin, (struct chunk_range){ keep->chunk, chunk_at(copy_end(copy) - 1) });
+		interpose_mark_kept(
+			origin, (struct chunk_range){ keep->chunk, chunk_at(copy_end(copy) - 1) });
 	copy_finish(copy, !error);
 }
 
@@ -318,8 +321,9 @@ static void copy_read(struct interpose_copy *copy)
 	const struct interpose_origin *origin = copy->origin;
 	const struct interpose *ip = READ_ONCE(origin->active);
 	struct interpose_keep *keep = &copy->keep;
-	struct bio *bio = bio_alloc_bioset(ip->base->bdev, DIV_ROUND_UP(keep->sectors, PAGE_SECTORS),
-					   REQ_OP_READ, GFP_NOIO, &copy_bios);
+	struct bio *bio =
+		bio_alloc_bioset(ip->base->bdev, DIV_ROUND_UP(keep->sectors, PAGE_SECTORS),
+				 REQ_OP_READ, GFP_NOIO, &copy_bios);
 
 	bio->bi_iter.bi_sector = ip->start + chunk_first_sector(keep->chunk, origin->chunk_shift);
 	bio->bi_private = copy;
@@ -342,7 +346,8 @@ static enum interpose_failure reserve_failure(int error)
 	}
 }
 
-static void copy_prepare(struct interpose_copy *copy, const struct interpose_write *write, u64 chunks)
+static void copy_prepare(struct interpose_copy *copy, const struct interpose_write *write,
+			 u64 chunks)
 {
 	struct interpose_keep *keep = &copy->keep;
 
@@ -393,8 +398,8 @@ int interpose_copy_start(struct interpose_origin *origin, struct interpose_write
 	r = interpose_shelf_reserve(origin->shelf, &copy->keep);
 	if (r)
 		return copy_abandon(origin, copy, r);
-	copy->keep.sectors = chunks_sectors(copy->keep.chunk, copy->keep.chunks, origin->chunk_shift,
-					    origin->length);
+	copy->keep.sectors = chunks_sectors(copy->keep.chunk, copy->keep.chunks,
+					    origin->chunk_shift, origin->length);
 	copy_publish(copy, write);
 	copy_read(copy);
 	return 0;

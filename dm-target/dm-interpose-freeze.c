@@ -33,7 +33,8 @@ static int freeze_one(dev_t dev, struct file **handle, bool *ours, bool *has_fs)
  * devices.
  * Return: 0, with all of them frozen, to be thawed by interpose_thaw(); else none is.
  */
-int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen, ktime_t deadline)
+int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen,
+		     ktime_t deadline)
 {
 	frozen->nr = 0;
 	frozen->all_fs = nr;

@@ -82,7 +82,8 @@ int interpose_gate_close(struct interpose_origin *origin, ktime_t deadline)
 	origin->closed = true;
 	spin_unlock_irq(&origin->lock);
 	percpu_ref_kill(&origin->gate);
-	return wait_for_completion_timeout(&origin->drained, msecs_to_jiffies(left)) ? 0 : -ETIMEDOUT;
+	return wait_for_completion_timeout(&origin->drained, msecs_to_jiffies(left)) ? 0
+										     : -ETIMEDOUT;
 }
 
 /* Counts every gated write in the epoch that is now, before any of them can be finished. */

@@ -33,7 +33,8 @@ static struct image_read *bio_read_data(struct bio *bio)
 }
 
 /* Takes the point, so that it cannot be dropped, and learns where its data is. */
-static int image_hold_point(struct interpose_image *image, u64 id, dev_t *base, dev_t *store, char **error)
+static int image_hold_point(struct interpose_image *image, u64 id, dev_t *base, dev_t *store,
+			    char **error)
 {
 	struct interpose_origin *origin = image->origin;
 	struct interpose_point *point;
@@ -73,7 +74,8 @@ static void image_release_point(struct interpose_image *image)
 	mutex_unlock(&image->origin->mutex);
 }
 
-static int image_get_device(struct interpose_image *image, dev_t dev, struct dm_dev **result, char *error)
+static int image_get_device(struct interpose_image *image, dev_t dev, struct dm_dev **result,
+			    char *error)
 {
 	char name[24];
 	int r;
@@ -174,7 +176,8 @@ static void image_dtr(struct dm_target *ti)
 static bool image_usable(const struct interpose_image *image)
 {
 	smp_rmb(); /* data first, then the verdict on it */
-	return READ_ONCE(image->origin->active) && interpose_snapshot_valid(image->origin, image->id);
+	return READ_ONCE(image->origin->active) &&
+	       interpose_snapshot_valid(image->origin, image->id);
 }
 
 /* Aims a read, as it came, at the exception of its chunk, if there is one. */
@@ -187,7 +190,8 @@ static bool aim_at_exception(struct interpose_image *image, struct bio *bio, sec
 	if (!interpose_shelf_find(origin->shelf, chunk, image->id, &place))
 		return false;
 	bio_set_dev(bio, place.bdev);
-	bio->bi_iter.bi_sector = place.sector + (sector - chunk_first_sector(chunk, origin->chunk_shift));
+	bio->bi_iter.bi_sector =
+		place.sector + (sector - chunk_first_sector(chunk, origin->chunk_shift));
 	return true;
 }
 
@@ -240,7 +244,8 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 		return DM_ENDIO_DONE;
 	}
 	if (!read->from_base ||
-	    !interpose_shelf_find(origin->shelf, chunk_of_sector(read->iter.bi_sector, origin->chunk_shift),
+	    !interpose_shelf_find(origin->shelf,
+				  chunk_of_sector(read->iter.bi_sector, origin->chunk_shift),
 				  image->id, NULL))
 		return DM_ENDIO_DONE;
 	INIT_WORK(&read->work, read_again);
@@ -271,7 +276,8 @@ static void image_status(struct dm_target *ti, status_type_t type, unsigned int 
 		status_info(image, result, maxlen);
 		break;
 	case STATUSTYPE_TABLE:
-		DMEMIT("%pUb %pUb %llu", &image->origin->uuid, &image->origin->generation, image->id);
+		DMEMIT("%pUb %pUb %llu", &image->origin->uuid, &image->origin->generation,
+		       image->id);
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);

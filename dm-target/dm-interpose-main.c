@@ -83,10 +83,11 @@ static void __exit interpose_exit(void)
 module_init(interpose_init);
 module_exit(interpose_exit);
 
-MODULE_DESCRIPTION("device-mapper targets that slide under a live device: snapshots, changed blocks");
+MODULE_DESCRIPTION(
+	"device-mapper targets that slide under a live device: snapshots, changed blocks");
 MODULE_AUTHOR("The dmsnap authors");
 MODULE_LICENSE("GPL");
 MODULE_ALIAS("dm-" INTERPOSE_TARGET_STORE);
 MODULE_ALIAS("dm-" INTERPOSE_TARGET_IMAGE);
-MODULE_VERSION(__stringify(INTERPOSE_INTERFACE) "." __stringify(INTERPOSE_VERSION_MINOR) "."
-	       __stringify(INTERPOSE_VERSION_PATCH));
+MODULE_VERSION(__stringify(INTERPOSE_INTERFACE) "." __stringify(
+	INTERPOSE_VERSION_MINOR) "." __stringify(INTERPOSE_VERSION_PATCH));

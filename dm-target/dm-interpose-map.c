@@ -137,7 +137,8 @@ void interpose_map_merge(struct interpose_map *to, const struct interpose_map *f
 		if (source == MAP_ALL) {
 			u64 last = min_t(u64, first + MAP_LEAF_BITS, to->bits) - 1;
 
-			interpose_map_set(to, (struct chunk_range){ chunk_at(first), chunk_at(last) },
+			interpose_map_set(to,
+					  (struct chunk_range){ chunk_at(first), chunk_at(last) },
 					  MAP_FALLBACK_SET, GFP_KERNEL);
 			continue;
 		}
@@ -149,8 +150,8 @@ void interpose_map_merge(struct interpose_map *to, const struct interpose_map *f
 }
 
 /* Word @w of leaf @i of the union. */
-static unsigned long union_word(struct interpose_map *const maps[], unsigned int nr, unsigned long i,
-				unsigned long w)
+static unsigned long union_word(struct interpose_map *const maps[], unsigned int nr,
+				unsigned long i, unsigned long w)
 {
 	unsigned long bits = 0;
 	unsigned int m;
@@ -207,7 +208,8 @@ u64 interpose_maps_next(struct interpose_map *const maps[], unsigned int nr, u64
 
 u64 interpose_map_bytes(const struct interpose_map *map)
 {
-	return map ? struct_size(map, leaf, map->leaves) + atomic_long_read(&map->pages) * PAGE_SIZE : 0;
+	return map ? struct_size(map, leaf, map->leaves) + atomic_long_read(&map->pages) * PAGE_SIZE
+		   : 0;
 }
 
 u64 interpose_map_bytes_max(u64 bits)

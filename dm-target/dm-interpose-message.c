@@ -13,7 +13,9 @@
 /* "<uuid> <20 digits>\n": the first line of a page. */
 #define PAGE_HEAD (UUID_STRING_LEN + 1 + 20 + 1)
 /* The longest line of "points": numbers, uuid, words, name, data in hex. */
-#define POINT_LINE (20 + 11 + 8 + 21 + UUID_STRING_LEN + 1 + 6 + 11 + INTERPOSE_NAME_MAX + 1 + 2 * INTERPOSE_DATA_MAX + 2)
+#define POINT_LINE                                                                  \
+	(20 + 11 + 8 + 21 + UUID_STRING_LEN + 1 + 6 + 11 + INTERPOSE_NAME_MAX + 1 + \
+	 2 * INTERPOSE_DATA_MAX + 2)
 #define RUN_LINE (2 * 21 + 1)
 /* Leaves of the maps looked at for one page of "changed": 32768 chunks each. */
 #define CHANGED_LEAVES 16384UL
@@ -35,7 +37,8 @@ static __printf(2, 3) void answer_add(struct answer *answer, const char *format,
 	va_list args;
 
 	va_start(args, format);
-	answer->used += vscnprintf(answer->text + answer->used, answer->size - answer->used, format, args);
+	answer->used +=
+		vscnprintf(answer->text + answer->used, answer->size - answer->used, format, args);
 	va_end(args);
 }
 
@@ -58,7 +61,8 @@ static int page_end(struct interpose *ip, struct answer *answer, u64 next)
 	if (next)
 		bytes = scnprintf(head, sizeof(head), "%pUb %llu\n", &ip->origin->generation, next);
 	else
-		bytes = scnprintf(head, sizeof(head), "%pUb " INTERPOSE_NONE "\n", &ip->origin->generation);
+		bytes = scnprintf(head, sizeof(head), "%pUb " INTERPOSE_NONE "\n",
+				  &ip->origin->generation);
 	answer->text[answer->used] = '\0';
 	memmove(answer->text + bytes, answer->text + PAGE_HEAD, answer->used - PAGE_HEAD + 1);
 	memcpy(answer->text, head, bytes);
@@ -249,7 +253,8 @@ static void answer_point(struct answer *answer, struct interpose_origin *origin,
 
 	answer_add(answer, "%llu %s %s %lld %pUb %s %u %s ", point->id,
 		   point->snapshot ? INTERPOSE_KIND_SNAPSHOT : INTERPOSE_KIND_CHECKPOINT,
-		   valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, point->time, &point->uuid,
+		   valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, point->time,
+		   &point->uuid,
 		   point->fs_consistent ? INTERPOSE_CONSISTENCY_FS : INTERPOSE_CONSISTENCY_CRASH,
 		   point->images, point->name);
 	if (!point->data_bytes)
@@ -302,8 +307,10 @@ static void answer_runs(struct answer *answer, struct interpose_origin *origin,
 		if (begin >= origin->chunks || !leaves)
 			return;
 		end = interpose_maps_next(maps, nr, begin, false, &leaves);
-		answer_add(answer, "%llu %llu\n", chunk_first_sector(chunk_at(begin), origin->chunk_shift),
-			   chunks_sectors(chunk_at(begin), end - begin, origin->chunk_shift, origin->length));
+		answer_add(answer, "%llu %llu\n",
+			   chunk_first_sector(chunk_at(begin), origin->chunk_shift),
+			   chunks_sectors(chunk_at(begin), end - begin, origin->chunk_shift,
+					  origin->length));
 		*chunk = end;
 	}
 }
@@ -393,8 +400,6 @@ int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char
 			continue;
 		if (argc - 1 != messages[i].args)
 			return -EINVAL;
-		if (READ_ONCE(ip->origin->active) != ip)
-			return -EBUSY;
 		return messages[i].run(ip, argv + 1, &answer);
 	}
 	return -EINVAL;

@@ -168,7 +168,8 @@ static void sweep_work(struct work_struct *work)
 
 /* The store */
 
-static struct interpose_shelf *shelf_swap(struct interpose_origin *origin, struct interpose_shelf *shelf)
+static struct interpose_shelf *shelf_swap(struct interpose_origin *origin,
+					  struct interpose_shelf *shelf)
 {
 	struct interpose_shelf *old;
 

@@ -224,6 +224,9 @@ static int take_drained(struct take *take)
 	struct interpose_origin *origin = take->origin;
 	int r = interpose_gate_close(origin, take->deadline);
 
+	if (r)
+		pr_warn("interpose: no point of origin %pUb: writes are still under way, %u of them held\n",
+			&origin->uuid, READ_ONCE(origin->nr_waiting));
 	if (!r && atomic_cmpxchg(&take->state, TAKE_PENDING, TAKE_COMMITTED) != TAKE_PENDING)
 		r = -ETIMEDOUT;
 	if (!r)
@@ -238,7 +241,8 @@ static int take_frozen(struct take *take)
 	struct interpose_frozen frozen;
 	int r;
 
-	r = interpose_freeze(take->request.freeze, take->request.nr_freeze, &frozen, take->deadline);
+	r = interpose_freeze(take->request.freeze, take->request.nr_freeze, &frozen,
+			     take->deadline);
 	if (!r) {
 		take->fs_consistent = frozen.all_fs;
 		r = take_drained(take);
@@ -288,8 +292,8 @@ static void take_work(struct work_struct *work)
 /* Waits for the work item until shortly after the deadline; 0: it has ended. */
 static int take_wait(struct take *take)
 {
-	long left = wait_for_completion_killable_timeout(&take->done,
-							 msecs_to_jiffies(take->request.deadline_ms + 1000));
+	long left = wait_for_completion_killable_timeout(
+		&take->done, msecs_to_jiffies(take->request.deadline_ms + 1000));
 
 	if (left > 0)
 		return 0;

@@ -74,8 +74,8 @@ static void status_info(struct store_target *st, char *result, unsigned int maxl
 
 	interpose_store_status(st->store, &s);
 	DMEMIT("%u %pUb %s %llu/%llu %u %llu %llu/%llu", INTERPOSE_INTERFACE, &s.uuid,
-	       s.failed ? INTERPOSE_STORE_FAILED : INTERPOSE_STORE_OK, s.used, s.usable, s.origins, s.exceptions,
-	       s.index_bytes, s.index_bound);
+	       s.failed ? INTERPOSE_STORE_FAILED : INTERPOSE_STORE_OK, s.used, s.usable, s.origins,
+	       s.exceptions, s.index_bytes, s.index_bound);
 }
 
 /* INFO: the uapi header has the grammar; TABLE: what the ctr takes. */

@@ -3,7 +3,7 @@
 /*
  * The simple store: granules handed out from a bitmap, an index in memory, nothing to replay.
  *
- *   reserve: bitmap -> granules, slab -> entries        (never waits for memory)
+ *   reserve: bitmap -> granules, slab or spares -> entries   (never waits for I/O)
  *   keep:    pages -> bio -> device -> keep_ended() -> keep_work(): index, then done()
  *   find:    bucket of (chunk) -> the smallest birth >= snapshot
  *   sweep:   every bucket: entries that no living snapshot reads go back to slab and bitmap
@@ -33,6 +33,10 @@
 #define BUCKET_LOAD 4
 #define BUCKETS_MIN 64UL
 #define BUCKETS_MAX (1UL << 21)
+/* Index entries each shelf has in stock for when the slab has none: 128 KiB. */
+#define SPARES 4096
+/* bitmap_set() counts in 32 bits.  What a larger store has beyond is not used. */
+#define GRANULES_MAX ((u64)INT_MAX)
 
 struct interpose_store {
 	struct list_head list; /* stores_mutex: in stores */
@@ -68,6 +72,9 @@ struct interpose_shelf {
 	unsigned long buckets;
 	u64 count; /* lock writes: entries */
 	struct exception **bucket; /* lock */
+	struct exception *spare; /* lock: entries in stock */
+	unsigned int spares; /* lock */
+	struct work_struct refill; /* brings spares back to SPARES */
 };
 
 static DEFINE_MUTEX(stores_mutex);
@@ -123,7 +130,9 @@ static struct interpose_store *store_alloc(const struct interpose_store_header *
 	if (!store)
 		return NULL;
 	store->granule_shift = ilog2(le32_to_cpu(h->granule_sectors));
-	store->granules = (le64_to_cpu(h->sectors) - INTERPOSE_STORE_DATA_SECTOR) >> store->granule_shift;
+	store->granules =
+		min((le64_to_cpu(h->sectors) - INTERPOSE_STORE_DATA_SECTOR) >> store->granule_shift,
+		    GRANULES_MAX);
 	store->bitmap = kvcalloc(BITS_TO_LONGS(store->granules), sizeof(long), GFP_KERNEL);
 	if (!store->bitmap) {
 		kfree(store);
@@ -238,10 +247,10 @@ void interpose_store_close(struct interpose_store *store)
 	kref_put(&store->ref, store_free);
 }
 
-/* Index memory of @entries entries behind @buckets heads. */
+/* Index memory of @entries entries behind @buckets heads, with the spares. */
 static u64 index_bytes(u64 buckets, u64 entries)
 {
-	return buckets * sizeof(struct exception *) + entries * sizeof(struct exception);
+	return buckets * sizeof(struct exception *) + (entries + SPARES) * sizeof(struct exception);
 }
 
 static unsigned long buckets_for(const struct interpose_store *store, unsigned int chunk_granules)
@@ -275,78 +284,6 @@ void interpose_store_status(struct interpose_store *store, struct interpose_stor
 	status->index_bound += BITS_TO_LONGS(store->granules) * sizeof(long);
 }
 
-/* Shelves */
-
-static struct interpose_shelf *shelf_alloc(struct interpose_store *store, unsigned int chunk_shift)
-{
-	struct interpose_shelf *shelf = kzalloc(sizeof(*shelf), GFP_KERNEL);
-
-	if (!shelf)
-		return ERR_PTR(-ENOMEM);
-	shelf->store = store;
-	shelf->chunk_shift = chunk_shift;
-	shelf->chunk_granules = 1U << (chunk_shift - store->granule_shift);
-	shelf->buckets = buckets_for(store, shelf->chunk_granules);
-	shelf->bucket = kvcalloc(shelf->buckets, sizeof(*shelf->bucket), GFP_KERNEL);
-	if (!shelf->bucket) {
-		kfree(shelf);
-		return ERR_PTR(-ENOMEM);
-	}
-	spin_lock_init(&shelf->lock);
-	return shelf;
-}
-
-struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int chunk_shift,
-					     void (*removed)(void *owner), void *owner)
-{
-	struct interpose_shelf *shelf = ERR_PTR(-ENODEV);
-	struct interpose_store *store;
-
-	mutex_lock(&stores_mutex);
-	store = store_lookup(uuid);
-	if (!store)
-		goto unlock;
-	shelf = ERR_PTR(-EIO);
-	if (READ_ONCE(store->failed))
-		goto unlock;
-	shelf = ERR_PTR(-EINVAL);
-	if (chunk_shift < store->granule_shift)
-		goto unlock;
-	shelf = shelf_alloc(store, chunk_shift);
-	if (IS_ERR(shelf))
-		goto unlock;
-	shelf->removed = removed;
-	shelf->owner = owner;
-	kref_get(&store->ref);
-	list_add_tail(&shelf->list, &store->shelves);
-unlock:
-	mutex_unlock(&stores_mutex);
-	return shelf;
-}
-
-const uuid_t *interpose_shelf_store_uuid(const struct interpose_shelf *shelf)
-{
-	return &shelf->store->uuid;
-}
-
-dev_t interpose_shelf_device(const struct interpose_shelf *shelf)
-{
-	return shelf->store->devt;
-}
-
-void interpose_shelf_status(struct interpose_shelf *shelf, u64 *bytes, u64 *bound)
-{
-	*bytes = index_bytes(shelf->buckets, READ_ONCE(shelf->count));
-	*bound = index_bytes(shelf->buckets, shelf->store->granules / shelf->chunk_granules);
-}
-
-int interpose_shelf_ready(struct interpose_shelf *shelf)
-{
-	if (READ_ONCE(shelf->store->gone))
-		return -ENODEV;
-	return READ_ONCE(shelf->store->failed) ? -EIO : 0;
-}
-
 /* Granules */
 
 /* Takes up to @chunks chunks in a row; returns how many, with the first granule in *slot. */
@@ -361,7 +298,8 @@ static unsigned int granules_take(struct interpose_shelf *shelf, unsigned int ch
 	if (at >= store->granules)
 		at = bitmap_find_next_zero_area(store->bitmap, store->granules, 0, n, 0);
 	if (at < store->granules) {
-		unsigned long end = find_next_bit(store->bitmap, min_t(u64, at + (u64)n * chunks, store->granules), at);
+		unsigned long end = find_next_bit(
+			store->bitmap, min_t(u64, at + (u64)n * chunks, store->granules), at);
 
 		got = (end - at) / n;
 		bitmap_set(store->bitmap, at, got * n);
@@ -401,14 +339,62 @@ static void exceptions_free(struct exception *list)
 	}
 }
 
-/* A list of @n entries, or NULL.  The path of a write: no reclaim. */
-static struct exception *exceptions_alloc(unsigned int n)
+static void spare_add(struct interpose_shelf *shelf, struct exception *e)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&shelf->lock, flags);
+	e->next = shelf->spare;
+	shelf->spare = e;
+	shelf->spares++;
+	spin_unlock_irqrestore(&shelf->lock, flags);
+}
+
+static struct exception *spare_take(struct interpose_shelf *shelf)
+{
+	struct exception *e;
+	unsigned long flags;
+
+	spin_lock_irqsave(&shelf->lock, flags);
+	e = shelf->spare;
+	if (e) {
+		shelf->spare = e->next;
+		shelf->spares--;
+	}
+	spin_unlock_irqrestore(&shelf->lock, flags);
+	return e;
+}
+
+/* Context: sleeps, and may wait for writes; nobody waits for us. */
+static int spares_fill(struct interpose_shelf *shelf)
+{
+	while (READ_ONCE(shelf->spares) < SPARES) {
+		struct exception *e = kmem_cache_alloc(exception_cache, GFP_KERNEL);
+
+		if (!e)
+			return -ENOMEM;
+		spare_add(shelf, e);
+	}
+	return 0;
+}
+
+static void refill_work(struct work_struct *work)
+{
+	spares_fill(container_of(work, struct interpose_shelf, refill));
+}
+
+/* A list of @n entries, or NULL.  In the path of a write: reclaim may not wait for I/O. */
+static struct exception *exceptions_alloc(struct interpose_shelf *shelf, unsigned int n)
 {
 	struct exception *list = NULL;
 
 	while (n--) {
-		struct exception *e = kmem_cache_alloc(exception_cache, GFP_NOWAIT | __GFP_NOWARN);
+		struct exception *e = kmem_cache_alloc(exception_cache, INTERPOSE_GFP_WRITE);
 
+		if (!e) {
+			e = spare_take(shelf);
+			queue_work(interpose_point_wq, &shelf->refill);
+		}
 		if (!e) {
 			exceptions_free(list);
 			return NULL;
@@ -506,6 +492,87 @@ void interpose_shelf_sweep(struct interpose_shelf *shelf, const u64 *living, uns
 	}
 }
 
+/* Shelves */
+
+static void shelf_free(struct interpose_shelf *shelf)
+{
+	cancel_work_sync(&shelf->refill);
+	exceptions_free(shelf->spare);
+	kvfree(shelf->bucket);
+	kfree(shelf);
+}
+
+static struct interpose_shelf *shelf_alloc(struct interpose_store *store, unsigned int chunk_shift)
+{
+	struct interpose_shelf *shelf = kzalloc(sizeof(*shelf), GFP_KERNEL);
+
+	if (!shelf)
+		return ERR_PTR(-ENOMEM);
+	shelf->store = store;
+	shelf->chunk_shift = chunk_shift;
+	shelf->chunk_granules = 1U << (chunk_shift - store->granule_shift);
+	shelf->buckets = buckets_for(store, shelf->chunk_granules);
+	shelf->bucket = kvcalloc(shelf->buckets, sizeof(*shelf->bucket), GFP_KERNEL);
+	spin_lock_init(&shelf->lock);
+	INIT_WORK(&shelf->refill, refill_work);
+	if (!shelf->bucket || spares_fill(shelf)) {
+		shelf_free(shelf);
+		return ERR_PTR(-ENOMEM);
+	}
+	return shelf;
+}
+
+struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int chunk_shift,
+					     void (*removed)(void *owner), void *owner)
+{
+	struct interpose_shelf *shelf = ERR_PTR(-ENODEV);
+	struct interpose_store *store;
+
+	mutex_lock(&stores_mutex);
+	store = store_lookup(uuid);
+	if (!store)
+		goto unlock;
+	shelf = ERR_PTR(-EIO);
+	if (READ_ONCE(store->failed))
+		goto unlock;
+	shelf = ERR_PTR(-EINVAL);
+	if (chunk_shift < store->granule_shift)
+		goto unlock;
+	shelf = shelf_alloc(store, chunk_shift);
+	if (IS_ERR(shelf))
+		goto unlock;
+	shelf->removed = removed;
+	shelf->owner = owner;
+	kref_get(&store->ref);
+	list_add_tail(&shelf->list, &store->shelves);
+unlock:
+	mutex_unlock(&stores_mutex);
+	return shelf;
+}
+
+const uuid_t *interpose_shelf_store_uuid(const struct interpose_shelf *shelf)
+{
+	return &shelf->store->uuid;
+}
+
+dev_t interpose_shelf_device(const struct interpose_shelf *shelf)
+{
+	return shelf->store->devt;
+}
+
+void interpose_shelf_status(struct interpose_shelf *shelf, u64 *bytes, u64 *bound)
+{
+	*bytes = index_bytes(shelf->buckets, READ_ONCE(shelf->count));
+	*bound = index_bytes(shelf->buckets, shelf->store->granules / shelf->chunk_granules);
+}
+
+int interpose_shelf_ready(struct interpose_shelf *shelf)
+{
+	if (READ_ONCE(shelf->store->gone))
+		return -ENODEV;
+	return READ_ONCE(shelf->store->failed) ? -EIO : 0;
+}
+
 void interpose_shelf_unbind(struct interpose_shelf *shelf)
 {
 	struct interpose_store *store = shelf->store;
@@ -514,8 +581,7 @@ void interpose_shelf_unbind(struct interpose_shelf *shelf)
 	list_del(&shelf->list);
 	mutex_unlock(&stores_mutex);
 	interpose_shelf_sweep(shelf, NULL, 0);
-	kvfree(shelf->bucket);
-	kfree(shelf);
+	shelf_free(shelf);
 	kref_put(&store->ref, store_free);
 }
 
@@ -537,7 +603,7 @@ int interpose_shelf_reserve(struct interpose_shelf *shelf, struct interpose_keep
 	if (!keep->chunks)
 		goto put_writing;
 	r = -ENOMEM;
-	keep->exceptions = exceptions_alloc(keep->chunks);
+	keep->exceptions = exceptions_alloc(shelf, keep->chunks);
 	if (!keep->exceptions)
 		goto give_granules;
 	return 0;
@@ -600,7 +666,8 @@ int __init interpose_store_init(void)
 {
 	int r;
 
-	exception_cache = kmem_cache_create("interpose_exception", sizeof(struct exception), 0, 0, NULL);
+	exception_cache =
+		kmem_cache_create("interpose_exception", sizeof(struct exception), 0, 0, NULL);
 	if (!exception_cache)
 		return -ENOMEM;
 	r = bioset_init(&store_bios, BIO_POOL_SIZE, 0, BIOSET_NEED_BVECS);

@@ -29,10 +29,12 @@ struct interpose_shelf;
 struct interpose_keep {
 	chunk_t chunk; /* caller: the first */
 	unsigned int chunks; /* caller: how many; reserve may lower it */
-	unsigned int sectors; /* caller, after reserve: of data in pages; the last chunk may be short */
+	unsigned int
+		sectors; /* caller, after reserve: of data in pages; the last chunk may be short */
 	u64 birth; /* caller */
 	struct page **pages; /* caller: the data, until done() */
-	void (*done)(struct interpose_keep *keep, int error); /* caller; process context, may not sleep long */
+	void (*done)(struct interpose_keep *keep,
+		     int error); /* caller; process context, may not sleep long */
 
 	/* the store's */
 	struct interpose_shelf *shelf;
@@ -136,6 +138,7 @@ bool interpose_shelf_find(struct interpose_shelf *shelf, chunk_t chunk, u64 id,
  * @living: their ids
  * Context: sleeps; one at a time.
  */
-void interpose_shelf_sweep(struct interpose_shelf *shelf, const u64 *living, unsigned int nr_living);
+void interpose_shelf_sweep(struct interpose_shelf *shelf, const u64 *living,
+			   unsigned int nr_living);
 
 #endif /* DM_INTERPOSE_STORE_H */

@@ -53,8 +53,8 @@ static int parse_chunk(struct interpose *ip, const char *word, unsigned int *shi
 
 	if (kstrtouint(word, 10, &sectors) || !is_power_of_2(sectors) ||
 	    sectors < INTERPOSE_CHUNK_SECTORS_MIN || sectors > INTERPOSE_CHUNK_SECTORS_MAX) {
-		ip->ti->error = "chunk size must be a power of two from " __stringify(INTERPOSE_CHUNK_SECTORS_MIN)
-				" to " __stringify(INTERPOSE_CHUNK_SECTORS_MAX) " sectors";
+		ip->ti->error = "chunk size must be a power of two from " __stringify(
+			INTERPOSE_CHUNK_SECTORS_MIN) " to " __stringify(INTERPOSE_CHUNK_SECTORS_MAX) " sectors";
 		return -EINVAL;
 	}
 	*shift = ilog2(sectors);
@@ -63,6 +63,10 @@ static int parse_chunk(struct interpose *ip, const char *word, unsigned int *shi
 
 static int check_chunk(struct interpose *ip, unsigned int shift)
 {
+	if (chunks_in(ip->ti->len, shift) > INTERPOSE_CHUNKS_MAX) {
+		ip->ti->error = "chunk size is too small for a device of this length";
+		return -EINVAL;
+	}
 	if (bdev_logical_block_size(ip->base->bdev) >> SECTOR_SHIFT > 1U << shift) {
 		ip->ti->error = "chunk size is smaller than the base's logical block";
 		return -EINVAL;
@@ -253,8 +257,8 @@ static void status_info(struct interpose *ip, char *result, unsigned int maxlen)
 	mutex_lock(&origin->mutex);
 	counts = count_points(origin);
 	DMEMIT("%u %pUb %s %llu %u %u %u ", INTERPOSE_INTERFACE, &origin->generation,
-	       origin->active == ip && !READ_ONCE(origin->barred) ? INTERPOSE_STATE_ACTIVE :
-								     INTERPOSE_STATE_SUSPENDED,
+	       origin->active == ip && !READ_ONCE(origin->barred) ? INTERPOSE_STATE_ACTIVE
+								  : INTERPOSE_STATE_SUSPENDED,
 	       origin->last_id, counts.points, counts.valid, counts.invalid);
 	spin_lock_irq(&origin->lock);
 	if (origin->shelf) {
@@ -263,16 +267,17 @@ static void status_info(struct interpose *ip, char *result, unsigned int maxlen)
 	} else {
 		DMEMIT(INTERPOSE_NONE);
 	}
-	DMEMIT(" %u %llu/%llu %llu/%llu %llu/%llu %u %llu %s", 1U << origin->chunk_shift, origin->copy_bytes,
-	       interpose_copy_budget(), interpose_points_map_bytes(origin), map_bound(origin), index_bytes,
-	       index_bound, origin->nr_waiting, origin->copied, interpose_failure_name(origin->failure));
+	DMEMIT(" %u %llu/%llu %llu/%llu %llu/%llu %u %llu %s", 1U << origin->chunk_shift,
+	       origin->copy_bytes, interpose_copy_budget(), interpose_points_map_bytes(origin),
+	       map_bound(origin), index_bytes, index_bound, origin->nr_waiting, origin->copied,
+	       interpose_failure_name(origin->failure));
 	spin_unlock_irq(&origin->lock);
 	mutex_unlock(&origin->mutex);
 }
 
 /* INFO: the uapi header has the grammar; TABLE: what the ctr takes. */
-static void interpose_status(struct dm_target *ti, status_type_t type, unsigned int flags, char *result,
-			     unsigned int maxlen)
+static void interpose_status(struct dm_target *ti, status_type_t type, unsigned int flags,
+			     char *result, unsigned int maxlen)
 {
 	struct interpose *ip = ti->private;
 	unsigned int sz = 0;
@@ -282,17 +287,19 @@ static void interpose_status(struct dm_target *ti, status_type_t type, unsigned 
 		status_info(ip, result, maxlen);
 		break;
 	case STATUSTYPE_TABLE:
-		DMEMIT("%s %llu %pUb %u", ip->base->name, (unsigned long long)ip->start, &ip->origin->uuid,
-		       1U << ip->origin->chunk_shift);
+		DMEMIT("%s %llu %pUb %u", ip->base->name, (unsigned long long)ip->start,
+		       &ip->origin->uuid, 1U << ip->origin->chunk_shift);
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);
-		DMEMIT(",device_name=%s,start=%llu;", ip->base->name, (unsigned long long)ip->start);
+		DMEMIT(",device_name=%s,start=%llu;", ip->base->name,
+		       (unsigned long long)ip->start);
 		break;
 	}
 }
 
-static int interpose_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn fn, void *data)
+static int interpose_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn fn,
+				     void *data)
 {
 	struct interpose *ip = ti->private;
 

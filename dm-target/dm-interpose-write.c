@@ -40,8 +40,8 @@ static int write_discard(struct interpose_origin *origin, struct bio *bio, struc
 	return DM_MAPIO_SUBMITTED;
 }
 
-static int write_hold(struct interpose_origin *origin, struct bio *bio, struct interpose_write *write,
-		      struct chunk_range range)
+static int write_hold(struct interpose_origin *origin, struct bio *bio,
+		      struct interpose_write *write, struct chunk_range range)
 {
 	unsigned long flags;
 
@@ -108,8 +108,9 @@ enum verdict {
 /* How many chunks from write->next on have to be copied and are not being copied yet. */
 static u64 chunks_to_copy(struct interpose_origin *origin, const struct interpose_write *write)
 {
-	u64 room = min(interpose_copy_gap(origin, write->next),
-		       chunk_nr(write->last) - chunk_nr(write->next) + 1);
+	u64 room =
+		min3(interpose_copy_gap(origin, write->next),
+		     chunk_nr(write->last) - chunk_nr(write->next) + 1, (u64)INTERPOSE_COPY_PAGES);
 	u64 n = 1;
 
 	while (n < room && !interpose_shelf_find(origin->shelf, chunk_at(chunk_nr(write->next) + n),

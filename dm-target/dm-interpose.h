@@ -42,6 +42,10 @@
 
 /* Pages of one copy: the largest chunk, and what one bio holds. */
 #define INTERPOSE_COPY_PAGES 256
+/* A map's array of leaves stays below 256 MiB: 16 PiB in chunks of 16 KiB. */
+#define INTERPOSE_CHUNKS_MAX (1ULL << 40)
+/* Memory for a write that is being held: gladly from clean pages, never by waiting for I/O. */
+#define INTERPOSE_GFP_WRITE (GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN)
 
 /* What made snapshots invalid; an origin remembers the first.  The names are in the uapi header. */
 enum interpose_failure {
@@ -154,7 +158,8 @@ struct interpose_write {
 extern struct target_type interpose_target;
 extern struct target_type interpose_image_target;
 extern struct target_type interpose_store_target;
-extern struct workqueue_struct *interpose_wq; /* the path of writes: nothing on it may wait for one */
+extern struct workqueue_struct
+	*interpose_wq; /* the path of writes: nothing on it may wait for one */
 extern struct workqueue_struct *interpose_point_wq; /* taking points, sweeping, events */
 
 /* dm-interpose-target.c */
@@ -188,7 +193,8 @@ void interpose_gate_open(struct interpose_origin *origin);
 void interpose_gate_relax(struct interpose_origin *origin);
 
 /* dm-interpose-write.c */
-int interpose_write(struct interpose_origin *origin, struct bio *bio, struct interpose_write *write);
+int interpose_write(struct interpose_origin *origin, struct bio *bio,
+		    struct interpose_write *write);
 void interpose_write_gated(struct interpose_origin *origin, struct bio *bio);
 void interpose_write_work(struct work_struct *work);
 void interpose_mark_kept(struct interpose_origin *origin, struct chunk_range range);
@@ -200,7 +206,8 @@ int interpose_copy_reserve_alloc(struct interpose_origin *origin);
 void interpose_copy_reserve_free(struct interpose_origin *origin);
 u64 interpose_copy_gap(struct interpose_origin *origin, chunk_t chunk);
 bool interpose_copy_join(struct interpose_origin *origin, struct interpose_write *write);
-int interpose_copy_start(struct interpose_origin *origin, struct interpose_write *write, u64 chunks);
+int interpose_copy_start(struct interpose_origin *origin, struct interpose_write *write,
+			 u64 chunks);
 u64 interpose_copy_budget(void);
 void interpose_bio_add_pages(struct bio *bio, struct page **pages, unsigned int sectors);
 
@@ -234,7 +241,8 @@ struct interpose_frozen {
 	bool all_fs; /* each of them had a filesystem, and there was at least one */
 };
 
-int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen, ktime_t deadline);
+int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen,
+		     ktime_t deadline);
 void interpose_thaw(struct interpose_frozen *frozen);
 
 /* dm-interpose-message.c */

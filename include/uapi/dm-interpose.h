@@ -68,7 +68,8 @@
  * <failure> is one of INTERPOSE_FAILURE_*, the first cause that made snapshots of this origin invalid.
  */
 #define INTERPOSE_STATE_ACTIVE "active"
-#define INTERPOSE_STATE_SUSPENDED "suspended" /* this table does not take the device's writes (yet) */
+#define INTERPOSE_STATE_SUSPENDED \
+	"suspended" /* this table does not take the device's writes (yet) */
 
 #define INTERPOSE_FAILURE_STORE_FULL "store-full"
 #define INTERPOSE_FAILURE_STORE_ERROR "store-error"
