@@ -47,8 +47,10 @@ bool interpose_gate_enter(struct interpose_origin *origin, struct bio *bio)
 
 		spin_lock_irqsave(&origin->lock, flags);
 		closed = origin->closed;
-		if (closed)
+		if (closed) {
+			bio->bi_opf &= ~REQ_NOWAIT; /* its submitter does not wait */
 			bio_list_add(&origin->gated, bio);
+		}
 		spin_unlock_irqrestore(&origin->lock, flags);
 		if (closed)
 			return false;

@@ -18,7 +18,7 @@
 	 2 * INTERPOSE_DATA_MAX + 2)
 #define RUN_LINE (2 * 21 + 1)
 /* Leaves of the maps looked at for one page of "changed": 32768 chunks each. */
-#define CHANGED_LEAVES 16384UL
+#define CHANGED_LEAVES 1024UL
 
 struct answer {
 	char *text;

@@ -45,10 +45,7 @@ static int write_hold(struct interpose_origin *origin, struct bio *bio,
 {
 	unsigned long flags;
 
-	if (bio->bi_opf & REQ_NOWAIT) {
-		bio_wouldblock_error(bio);
-		return DM_MAPIO_SUBMITTED;
-	}
+	bio->bi_opf &= ~REQ_NOWAIT; /* the submitter does not wait; the worker may */
 	write->next = range.first;
 	write->last = range.last;
 	spin_lock_irqsave(&origin->lock, flags);

@@ -65,7 +65,8 @@
  *       <index bytes>/<index bound> <waiting writes> <chunks copied> <failure>|-
  *
  * <state> is INTERPOSE_STATE_*.  <snapshots> counts the valid ones.  <last id> is the id of the newest point ever taken, 0 if none.
- * <failure> is one of INTERPOSE_FAILURE_*, the first cause that made snapshots of this origin invalid.
+ * <failure> is one of INTERPOSE_FAILURE_*, the latest cause that made snapshots of this origin
+ * invalid; it goes when the last invalid one has been dropped.
  */
 #define INTERPOSE_STATE_ACTIVE "active"
 #define INTERPOSE_STATE_SUSPENDED \
