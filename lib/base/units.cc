@@ -41,6 +41,27 @@ std::optional<std::uint64_t> unit_bytes(char letter)
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
+/// "1.50g"; `rounding` puts '<' before a number that is larger than what it stands for.
+std::string scaled(std::uint64_t bytes, std::uint64_t unit, char letter, bool rounding)
+{
+    __extension__ using Wide = unsigned __int128;
+    const auto hundredths = static_cast<std::uint64_t>((Wide{bytes} * 100 + unit / 2) / unit);
+    const bool rounded_up = Wide{hundredths} * unit > Wide{bytes} * 100;
+    return fmt::format("{}{}.{:02}{}", rounding && rounded_up ? "<" : "", hundredths / 100, hundredths % 100, letter);
+}
+
+/// Bytes in one unit of --units; nothing for a letter that is none.
+std::optional<std::uint64_t> shown_unit_bytes(char letter)
+{
+    const auto binary = unit_bytes(letter);
+    if (!binary || letter >= 'a' || letter == 'B' || letter == 'S')
+        return binary;
+    std::uint64_t decimal = 1;
+    for (std::uint64_t factor = *binary; factor > 1; factor /= 1024)
+        decimal *= 1000;
+    return decimal;
+}
+
 } // namespace
 
 Sectors Sectors::exactly(Bytes bytes)
@@ -113,6 +134,26 @@ std::string exact_size(Sectors size)
         ++letter;
     }
     return fmt::format("{}{}", count, letters[letter]);
+}
+
+std::string show_size(Bytes size, char unit)
+{
+    if (unit == 'r' || unit == 'h') {
+        static constexpr std::string_view letters = "bkmgtpe";
+        std::size_t i = 0;
+        while (i + 1 < letters.size() && size.count >= *unit_bytes(letters[i + 1]))
+            ++i;
+        return i == 0 ? fmt::format("{}b", size.count)
+                      : scaled(size.count, *unit_bytes(letters[i]), letters[i], unit == 'r');
+    }
+    const auto bytes = shown_unit_bytes(unit);
+    if (!bytes)
+        throw Error(fmt::format("unit \"{}\"", unit), "use it", "it is none of r h b s k m g t p e").as(Fault::usage);
+    if (unit == 'b' || unit == 'B')
+        return fmt::format("{}B", size.count);
+    if (unit == 's' || unit == 'S')
+        return fmt::format("{}S", size.count / *bytes);
+    return scaled(size.count, *bytes, unit, false);
 }
 
 } // namespace dmsnap

@@ -44,6 +44,10 @@ Sectors checked_chunk(Sectors chunk);
 /// "16k", "1g", "12345s": the shortest exact form that parse_size() reads back.
 std::string exact_size(Sectors size);
 
+/// A size as LVM's --units print it: 'r' and 'h' what reads best ('r' with '<' in front of what was rounded up), else one
+/// of bskmgtpe for powers of 1024, in upper case of 1000.  Throws Error (Fault::usage) for another letter.
+std::string show_size(Bytes size, char unit);
+
 namespace literals {
 constexpr Sectors operator""_s(unsigned long long count) { return {count}; }
 constexpr Bytes operator""_KiB(unsigned long long count) { return {count << 10}; }

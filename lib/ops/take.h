@@ -15,7 +15,9 @@ namespace dmsnap {
 
 /// A point that is wanted.
 struct PointWish {
-    PointKind kind = PointKind::snapshot;
+    PointWish(PointKind wanted_kind, PointName wanted_name) : kind(wanted_kind), name(std::move(wanted_name)) {}
+
+    PointKind kind;
     PointName name;
     Uuid uuid; ///< freshly drawn
     Blob data;

@@ -58,6 +58,23 @@ TEST_CASE("an exact size is read back as it was", "[unit]")
         CHECK(parse_size(exact_size({count}), 'b') == Sectors{count});
 }
 
+TEST_CASE("a size is shown in the unit that was asked for", "[unit]")
+{
+    CHECK(show_size({0}, 'r') == "0b");
+    CHECK(show_size({1023}, 'h') == "1023b");
+    CHECK(show_size(1_GiB, 'r') == "1.00g");
+    CHECK(show_size({(1ULL << 30) - 1}, 'r') == "1024.00m");
+    CHECK(show_size({1535}, 'h') == "1.50k");
+    CHECK(show_size({1535}, 'r') == "<1.50k");
+    CHECK(show_size({8388608}, 'b') == "8388608B");
+    CHECK(show_size({8388608}, 's') == "16384S");
+    CHECK(show_size({8388608}, 'k') == "8192.00k");
+    CHECK(show_size({1000000}, 'M') == "1.00M");
+    CHECK(show_size({~0ULL}, 'e') == "16.00e");
+    for (char bad : {'x', '0', ' ', '\0'})
+        CHECK_THROWS_AS(show_size({1}, bad), Error);
+}
+
 TEST_CASE("sectors are never rounded by themselves", "[unit]")
 {
     CHECK(Sectors::exactly({1024}) == 2_s);

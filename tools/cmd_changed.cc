@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "base/error.h"
+#include "ops/remove.h"
+#include "plan/query.h"
+#include "session.h"
+
+#include <cerrno>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace dmsnap::tool {
+namespace {
+
+constexpr Option options[] = {
+    {"since", "POINT", "list what was written after it: NAME, uuid or GENERATION:ID"},
+    {"until", "POINT", "and before it; now, unless given"},
+};
+
+std::string basic(const std::vector<Run>& runs)
+{
+    std::string text;
+    for (const Run& run : runs)
+        text += fmt::format("{} {}\n", run.start.bytes().count, run.length.bytes().count);
+    return text;
+}
+
+std::string json(
+    const OriginState& origin, const std::string& from, const std::string& to, const std::vector<Run>& runs)
+{
+    nlohmann::ordered_json extents = nlohmann::ordered_json::array();
+    for (const Run& run : runs)
+        extents.push_back({run.start.bytes().count, run.length.bytes().count});
+    nlohmann::ordered_json changed;
+    changed["device"] = origin.name().text();
+    changed["from"] = from;
+    changed["to"] = to;
+    changed["chunk_size"] = origin.line.chunk.bytes().count;
+    changed["complete"] = true;
+    changed["extents"] = std::move(extents);
+    const nlohmann::ordered_json report = {{"changed", std::move(changed)}};
+    return report.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+Error chain_broken(const Error& error, const std::string& reason)
+{
+    return Error(error.subject(), "list what changed", reason, "a full backup, and changes from there on")
+        .as(Fault::chain_broken);
+}
+
+/// A device that is there and not attached has no chain either.
+const OriginState& require_chain(const Machine& machine, const std::string& spec)
+{
+    try {
+        return require_attached(machine, spec, "list what changed");
+    } catch (const Error& error) {
+        throw error.number() == 0 ? chain_broken(error, "it is not attached: its chain of changes has ended") : error;
+    }
+}
+
+int run_changed(const Arguments& arguments)
+{
+    arguments.require_objects(1, 1);
+    const bool as_json = wants_json(arguments);
+    const std::string& since = arguments.require("since");
+    const std::string* until = arguments.value("until");
+
+    const auto dm = start();
+    const Machine machine = survey(*dm);
+    const OriginState& origin = require_chain(machine, arguments.objects().front());
+    const Point& from = resolve_point(origin, since);
+    const Point* to = until != nullptr ? &resolve_point(origin, *until) : nullptr;
+    if (to != nullptr && to->id <= from.id)
+        throw Error(origin.name().text(), "list what changed",
+            fmt::format("\"{}\" is not before \"{}\"", from.name.text(), to->name.text()));
+    std::vector<Run> runs;
+    try {
+        runs =
+            read_changed(*dm, origin.name(), origin.id_of(from), to != nullptr ? std::optional(to->id) : std::nullopt);
+    } catch (const Error& error) {
+        if (error.number() == ESTALE || error.number() == ENOENT)
+            throw chain_broken(error, "the point went away meanwhile");
+        throw;
+    }
+    // Only now is it known to be complete.
+    print(as_json ? json(origin, origin.id_of(from).text(), to != nullptr ? origin.id_of(*to).text() : "now", runs)
+                  : basic(runs));
+    return exit_done;
+}
+
+} // namespace
+
+const Command changed_command = {
+    .name = "changed",
+    .synopsis = "--since POINT [--until POINT] [--reportformat basic|json] [OPTIONS] DEVICE",
+    .summary = "list what was written between two points",
+    .options = options,
+    .group = Group::reports,
+    .hidden = false,
+    .run = run_changed,
+};
+
+} // namespace dmsnap::tool

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "log.h"
+#include "ops/attach.h"
+#include "session.h"
+
+#include <fmt/format.h>
+#include <limits>
+
+namespace dmsnap::tool {
+namespace {
+
+constexpr Option options[] = {
+    {"force,f", nullptr, "remove its snapshots first, unless one is in use"},
+};
+
+int run_detach(const Arguments& arguments)
+{
+    arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
+    Change change(arguments, true);
+    return for_each_object(arguments, [&](const std::string& spec) {
+        const Machine machine = survey(change.dm());
+        const OriginState& origin = require_attached(machine, spec, "detach");
+        change.carry_out(plan_detach(machine, origin, arguments.has("force")));
+        if (const std::size_t ended = checkpoints_of(origin); ended > 0 && !change.dry_run())
+            log_warning(fmt::format(
+                "{}: {} checkpoints ended with it: the next backup must be a full one", origin.name().text(), ended));
+    });
+}
+
+} // namespace
+
+const Command detach_command = {
+    .name = "detach",
+    .synopsis = "[-f|--force] [OPTIONS] DEVICE...",
+    .summary = "put a device back as it was before attach",
+    .options = options,
+    .group = Group::mutates,
+    .hidden = false,
+    .run = run_detach,
+};
+
+} // namespace dmsnap::tool

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "base/text.h"
+#include "dm/report.h"
+#include "log.h"
+#include "ops/list.h"
+#include "session.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace dmsnap::tool {
+namespace {
+
+constexpr Option options[] = {
+    {"options,o", "FIELDS",
+        "fields to show, separated by commas; with + in front besides the usual ones; help lists them"},
+    {"noheadings", nullptr, "leave the headings out"},
+    {"units", "UNIT", "unit of sizes: r h b s k m g t p e, in upper case of 1000"},
+};
+
+/// The field list that -o asks for.
+std::string fields_of(const Arguments& arguments)
+{
+    const std::string* wanted = arguments.value("options");
+    if (wanted == nullptr)
+        return default_list_fields;
+    return wanted->starts_with("+") ? std::string(default_list_fields) + "," + wanted->substr(1) : *wanted;
+}
+
+std::string fields_help()
+{
+    std::string text;
+    for (const ListField& field : list_fields())
+        text += fmt::format("  {:<13} {}\n", field.id, field.text);
+    return text;
+}
+
+std::vector<const ListField*> parse_fields(const std::string& text)
+{
+    std::vector<const ListField*> wanted;
+    for (std::string_view id : split(text, ',')) {
+        const auto& all = list_fields();
+        const auto field = std::find_if(all.begin(), all.end(), [&](const ListField& f) { return f.id == id; });
+        if (field == all.end())
+            throw Error("field \"" + printable(id) + "\"", "show it", "there is no such field", "dmsnap list -o help");
+        wanted.push_back(&*field);
+    }
+    return wanted;
+}
+
+std::string basic(
+    const std::vector<ListedPoint>& rows, const std::string& fields, const ListStyle& style, bool headings)
+{
+    std::vector<ReportColumn> columns;
+    for (const ListField& field : list_fields())
+        columns.push_back({field.id, field.heading, field.text, field.number});
+    std::vector<std::vector<std::string>> cells;
+    for (const ListedPoint& row : rows) {
+        cells.emplace_back();
+        for (const ListField& field : list_fields())
+            cells.back().push_back(printable(field.value(row, style), 2 * INTERPOSE_DATA_MAX));
+    }
+    return render_report(columns, cells, {fields, "origin,id", headings});
+}
+
+std::string json(
+    const std::vector<ListedPoint>& rows, const std::vector<const ListField*>& fields, const ListStyle& style)
+{
+    nlohmann::ordered_json snaps = nlohmann::ordered_json::array();
+    for (const ListedPoint& row : rows) {
+        nlohmann::ordered_json snap;
+        for (const ListField* field : fields)
+            snap[field->id] = field->value(row, style);
+        snaps.push_back(std::move(snap));
+    }
+    nlohmann::ordered_json report;
+    report["report"] = nlohmann::ordered_json::array({{{"snap", std::move(snaps)}}});
+    // A foreign name may be anything but UTF-8.
+    return report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+bool fits(const ListedPoint& row, const std::string& object)
+{
+    return row.point->name.text() == object || row.origin->name().text() == object;
+}
+
+/// The rows that DEVICE and NAME arguments ask for.  `missing`: what was asked for and is not there.
+std::vector<ListedPoint> chosen(
+    const Machine& machine, const std::vector<std::string>& objects, std::vector<Error>& missing)
+{
+    const auto all = listed_points(machine);
+    if (objects.empty())
+        return all;
+    std::vector<bool> wanted(all.size());
+    for (const std::string& object : objects) {
+        bool found = false;
+        const auto want = [&](const auto& test) {
+            for (std::size_t i = 0; i < all.size(); ++i)
+                if (test(all[i]))
+                    wanted[i] = found = true;
+        };
+        want([&](const ListedPoint& row) { return fits(row, object); });
+        if (!found) {
+            try {
+                const OriginState& origin = require_attached(machine, object, "list its points");
+                found = true;
+                want([&](const ListedPoint& row) { return row.origin == &origin; });
+            } catch (const Error& error) {
+                missing.push_back(error.number() == 0
+                                      ? error
+                                      : Error(printable(object), "list it", "it is neither a point nor a device"));
+            }
+        }
+    }
+    std::vector<ListedPoint> rows;
+    for (std::size_t i = 0; i < all.size(); ++i)
+        if (wanted[i])
+            rows.push_back(all[i]);
+    return rows;
+}
+
+ListStyle style_of(const Arguments& arguments, bool as_json)
+{
+    ListStyle style{'r', as_json};
+    if (const std::string* units = arguments.value("units")) {
+        if (units->size() != 1)
+            throw Error("units \"" + printable(*units) + "\"", "use it", "it is more than one letter").as(Fault::usage);
+        show_size({}, units->front()); // throws for a letter that is no unit
+        style = {units->front(), false};
+    }
+    return style;
+}
+
+void warn_of_other_interfaces(const Machine& machine)
+{
+    for (const OriginState& origin : machine.origins)
+        if (!origin.status.details)
+            log_warning(fmt::format("{}: its module has interface {}, and this dmsnap {}: its points cannot be read",
+                origin.name().text(), origin.status.interface, INTERPOSE_INTERFACE));
+}
+
+int run_list(const Arguments& arguments)
+{
+    const std::string fields = fields_of(arguments);
+    if (fields == "help") {
+        print(fields_help());
+        return exit_done;
+    }
+    const bool as_json = wants_json(arguments);
+    const ListStyle style = style_of(arguments, as_json);
+    const auto wanted = parse_fields(fields);
+
+    const auto dm = start();
+    const Machine machine = survey(*dm);
+    warn_of_other_interfaces(machine);
+    std::vector<Error> missing;
+    const auto rows = chosen(machine, arguments.objects(), missing);
+    print(as_json ? json(rows, wanted, style) : basic(rows, fields, style, !arguments.has("noheadings")));
+    int worst = exit_done;
+    for (const Error& error : missing)
+        worst = std::max(worst, exit_code_of(error));
+    return worst;
+}
+
+} // namespace
+
+const Command list_command = {
+    .name = "list",
+    .synopsis = "[-o FIELDS] [--noheadings] [--units UNIT] [--reportformat basic|json] [OPTIONS] [DEVICE|NAME...]",
+    .summary = "list the points of attached devices",
+    .options = options,
+    .group = Group::reports,
+    .hidden = false,
+    .run = run_list,
+};
+
+} // namespace dmsnap::tool

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "base/text.h"
+#include "log.h"
+#include "ops/take.h"
+#include "session.h"
+
+#include <cmath>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <fstream>
+#include <iostream>
+#include <istream>
+
+namespace dmsnap::tool {
+namespace {
+
+constexpr Option create_options[] = {
+    {"name,n", "NAME", "the name of the snapshot"},
+    {"store", "STORE", "the block device that takes the old data; its content is lost"},
+    {"chunksize,c", "SIZE", "as in dmsnap attach, if the device is to be attached"},
+    {"data", "FILE|-", "up to 256 bytes that the point carries"},
+    {"deadline", "SECONDS", "how long freezing and waiting may take, 10 unless given"},
+};
+
+constexpr Option checkpoint_options[] = {
+    {"name,n", "NAME", "the name of the checkpoint"},
+    {"chunksize,c", "SIZE", "as in dmsnap attach, if the device is to be attached"},
+    {"data", "FILE|-", "up to 256 bytes that the point carries"},
+    {"deadline", "SECONDS", "how long freezing and waiting may take, 10 unless given"},
+};
+
+Blob read_data(std::istream& stream, const std::string& source)
+{
+    Blob data(INTERPOSE_DATA_MAX + 1);
+    stream.read(reinterpret_cast<char*>(data.data()), static_cast<std::streamsize>(data.size()));
+    if (stream.bad() || (stream.fail() && !stream.eof()))
+        throw Error(source, "read the data", "it cannot be read");
+    data.resize(static_cast<std::size_t>(stream.gcount()));
+    if (data.size() > INTERPOSE_DATA_MAX)
+        throw Error(source, "use it as data", fmt::format("it has more than {} bytes", INTERPOSE_DATA_MAX));
+    return data;
+}
+
+Blob data_of(const Arguments& arguments)
+{
+    const std::string* source = arguments.value("data");
+    if (source == nullptr)
+        return {};
+    if (*source == "-")
+        return read_data(std::cin, "standard input");
+    std::ifstream file(*source, std::ios::binary);
+    if (!file)
+        throw Error(printable(*source), "read the data", errno);
+    return read_data(file, printable(*source));
+}
+
+std::chrono::milliseconds deadline_of(const Arguments& arguments)
+{
+    const std::string* text = arguments.value("deadline");
+    if (text == nullptr)
+        return std::chrono::milliseconds(INTERPOSE_DEADLINE_MS_DEFAULT);
+    char* end = nullptr;
+    const double seconds = std::strtod(text->c_str(), &end);
+    const double ms = std::ceil(seconds * 1000);
+    if (text->empty() || *end != '\0' || !(ms >= 1 && ms <= INTERPOSE_DEADLINE_MS_MAX))
+        throw Error("deadline \"" + printable(*text) + "\"", "use it",
+            fmt::format("it must be seconds, up to {}", INTERPOSE_DEADLINE_MS_MAX / 1000))
+            .as(Fault::usage);
+    return std::chrono::milliseconds(static_cast<std::int64_t>(ms));
+}
+
+PointWish wish_of(const Arguments& arguments, PointKind kind)
+{
+    PointWish wish(kind, PointName(arguments.require("name")));
+    if (const std::string* size = arguments.value("chunksize"))
+        wish.chunk = checked_chunk(parse_size(*size, 'k'));
+    wish.deadline = deadline_of(arguments);
+    wish.data = data_of(arguments);
+    wish.uuid = Uuid::random();
+    wish.new_origin = Uuid::random();
+    return wish;
+}
+
+/// Nothing unless --store names a device; asks if something may be lost.
+std::optional<StoreWish> store_of(
+    const Arguments& arguments, const Change& change, const Machine& machine, const BlockDevice& origin)
+{
+    const std::string* path = arguments.value("store");
+    if (path == nullptr)
+        return std::nullopt;
+    const BlockDevice device = resolve(*path);
+    StoreWish wish{StoreFacts(), *path, Uuid::random(), false};
+    wish.facts.device = device;
+    if (machine.find_store_on(device.number) != nullptr)
+        return wish; // in use as a store: nothing is overwritten
+    wish.facts = read_store_facts(device, origin);
+    if (only_signature_refuses(wish.facts))
+        wish.overwrite = change.confirm(printable(*path), "use it as store", *store_refusal(wish.facts, false));
+    return wish;
+}
+
+int take(const Arguments& arguments, PointKind kind)
+{
+    arguments.require_objects(1, 1);
+    PointWish wish = wish_of(arguments, kind);
+    Change change(arguments, false);
+    const Machine machine = survey(change.dm());
+    const BlockDevice block = resolve(arguments.objects().front());
+    const auto store = store_of(arguments, change, machine, block);
+    FreezeFacts freeze = read_freeze_facts(block);
+    wish.freeze = std::move(freeze.devices);
+    wish.mount_points = std::move(freeze.mount_points);
+    const Outcome outcome = change.carry_out(plan_take(machine, read_candidate(change.dm(), block), wish, store));
+    if (outcome.taken)
+        log_info(fmt::format("{}: {} \"{}\" is {}, {}-consistent", block.name(), to_text(kind), wish.name.text(),
+            outcome.taken->point.text(), to_text(outcome.taken->consistency)));
+    return exit_done;
+}
+
+int run_create(const Arguments& arguments) { return take(arguments, PointKind::snapshot); }
+int run_checkpoint(const Arguments& arguments) { return take(arguments, PointKind::checkpoint); }
+
+} // namespace
+
+const Command create_command = {
+    .name = "create",
+    .synopsis = "-n|--name NAME [--store STORE] [-c|--chunksize SIZE] [--data FILE|-] [--deadline SECONDS] [OPTIONS] "
+                "DEVICE",
+    .summary = "take a snapshot of a live device",
+    .options = create_options,
+    .group = Group::mutates,
+    .hidden = false,
+    .run = run_create,
+};
+
+const Command checkpoint_command = {
+    .name = "checkpoint",
+    .synopsis = "-n|--name NAME [-c|--chunksize SIZE] [--data FILE|-] [--deadline SECONDS] [OPTIONS] DEVICE",
+    .summary = "take a point that keeps no data, for changed",
+    .options = checkpoint_options,
+    .group = Group::mutates,
+    .hidden = false,
+    .run = run_checkpoint,
+};
+
+} // namespace dmsnap::tool

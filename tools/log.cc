@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "log.h"
+
+#include "base/text.h"
+#include "dm/libdevmapper.h"
+
+#include <memory>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#if DMSNAP_HAVE_SYSTEMD
+#include <spdlog/sinks/systemd_sink.h>
+#else
+#include <spdlog/sinks/syslog_sink.h>
+#endif
+
+namespace dmsnap::tool {
+namespace {
+
+constexpr const char* journal_socket = "/run/systemd/journal/socket";
+
+spdlog::sink_ptr journal_sink()
+{
+#if DMSNAP_HAVE_SYSTEMD
+    return std::make_shared<spdlog::sinks::systemd_sink_mt>("dmsnap");
+#else
+    return std::make_shared<spdlog::sinks::syslog_sink_mt>("dmsnap", LOG_PID, LOG_USER, false);
+#endif
+}
+
+spdlog::level::level_enum level_of(int verbosity)
+{
+    if (verbosity < 0)
+        return spdlog::level::err;
+    switch (verbosity) {
+    case 0: return spdlog::level::warn;
+    case 1: return spdlog::level::info;
+    case 2: return spdlog::level::debug;
+    default: return spdlog::level::trace;
+    }
+}
+
+/// libdevmapper's error is the Error we throw, in other words: a level below ours.
+void take_dm_line(DmLogLevel level, const std::string& line)
+{
+    const std::string text = "libdevmapper: " + printable(line, 1024);
+    if (level <= DmLogLevel::warning)
+        spdlog::info("{}", text);
+    else if (level <= DmLogLevel::notice)
+        spdlog::debug("{}", text);
+    else
+        spdlog::trace("{}", text);
+}
+
+} // namespace
+
+void set_up_log(int verbosity)
+{
+    auto log = std::make_shared<spdlog::logger>("dmsnap", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    if (isatty(STDERR_FILENO) == 0 && access(journal_socket, F_OK) == 0)
+        log->sinks().push_back(journal_sink());
+    log->sinks().front()->set_pattern("dmsnap: %v");
+    log->set_level(level_of(verbosity));
+    log->flush_on(spdlog::level::trace);
+    spdlog::set_default_logger(std::move(log));
+    set_dm_log_sink(take_dm_line);
+}
+
+void log_error(const Error& error)
+{
+    std::string text = error.what();
+    if (!error.next_step().empty())
+        text += "\n  try: " + error.next_step();
+    spdlog::error("{}", text);
+}
+
+void log_error(const std::string& text) { spdlog::error("{}", text); }
+void log_warning(const std::string& text) { spdlog::warn("{}", text); }
+void log_info(const std::string& text) { spdlog::info("{}", text); }
+
+} // namespace dmsnap::tool

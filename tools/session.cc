@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "session.h"
+
+#include "base/text.h"
+#include "dm-interpose.h"
+#include "dm/libdevmapper.h"
+#include "log.h"
+#include "machine/local_host.h"
+#include "ops/remove.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <iostream>
+#include <sys/file.h>
+#include <unistd.h>
+
+namespace dmsnap::tool {
+namespace {
+
+constexpr const char* lock_folder = "/run/lock/dmsnap";
+constexpr const char* lock_file = "/run/lock/dmsnap/global";
+
+int take_lock()
+{
+    std::error_code ignored; // open() says it better
+    std::filesystem::create_directories(lock_folder, ignored);
+    const int fd = open(lock_file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        throw Error(lock_file, "open the lock", errno).as(Fault::cannot_start);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    log_info("waiting for another dmsnap to end");
+    while (flock(fd, LOCK_EX) != 0)
+        if (errno != EINTR) {
+            const int number = errno;
+            close(fd);
+            throw Error(lock_file, "take the lock", number).as(Fault::cannot_start);
+        }
+    return fd;
+}
+
+/// Keeps signals that would end the program waiting: an interrupted plan is a half-changed device.
+class SignalsWait {
+public:
+    SignalsWait()
+    {
+        sigset_t ending;
+        sigemptyset(&ending);
+        for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE})
+            sigaddset(&ending, signal);
+        sigprocmask(SIG_BLOCK, &ending, &before_);
+    }
+    ~SignalsWait() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
+    SignalsWait(const SignalsWait&) = delete;
+    SignalsWait& operator=(const SignalsWait&) = delete;
+
+private:
+    sigset_t before_{};
+};
+
+void require_interface(Dm& dm, bool any_interface)
+{
+    const auto version = dm.target_version(INTERPOSE_TARGET);
+    if (!version)
+        throw Error("module dm-interpose", "use it", "it is not there",
+            "modprobe dm-interpose; if that fails, install it for this kernel")
+            .as(Fault::cannot_start);
+    if (version->major == INTERPOSE_INTERFACE)
+        return;
+    const bool module_is_older = version->major < INTERPOSE_INTERFACE;
+    const std::string reason =
+        fmt::format("it has interface {}, and this dmsnap {}", version->major, INTERPOSE_INTERFACE);
+    const std::string next = module_is_older ? "upgrade the module" : "upgrade dmsnap";
+    if (!any_interface)
+        throw Error("module dm-interpose", "use it", reason, next).as(Fault::cannot_start);
+    log_warning(fmt::format("module dm-interpose: {}: {}", reason, next));
+}
+
+Error not_undone(const Outcome& outcome)
+{
+    const Error& error = *outcome.error;
+    return Error(error.subject(), error.operation(), error.reason(), error.next_step()).as(Fault::not_undone);
+}
+
+std::string commands_text(const std::vector<std::string>& commands)
+{
+    std::string text = "not all of it could be undone or finished; these commands are left to run:";
+    for (const std::string& command : commands)
+        text += "\n  " + command;
+    return text;
+}
+
+} // namespace
+
+std::unique_ptr<Dm> start()
+{
+    if (geteuid() != 0)
+        throw Error("dmsnap", "start", "device-mapper needs root", "sudo").as(Fault::cannot_start);
+    return make_libdevmapper();
+}
+
+Change::Change(const Arguments& arguments, bool any_interface)
+    : dm_(start()), dry_run_(arguments.has("dry-run") || arguments.has("test")), yes_(arguments.has("yes"))
+{
+    require_interface(*dm_, any_interface);
+    if (dry_run_)
+        return;
+    lock_ = take_lock();
+    // What a command that was killed left behind; in the way of nothing if it cannot go.
+    if (const Plan tidy = plan_tidy(survey(*dm_)); !tidy.empty()) {
+        log_info("removing what a command that died left behind");
+        LocalHost host;
+        if (const Outcome outcome = execute(tidy, *dm_, host); outcome.error)
+            log_warning(outcome.error->what());
+    }
+}
+
+Change::~Change()
+{
+    if (lock_ >= 0)
+        close(lock_);
+}
+
+bool Change::confirm(const std::string& subject, const std::string& operation, const std::string& question) const
+{
+    if (yes_)
+        return true;
+    if (dry_run_)
+        return true;
+    if (isatty(STDIN_FILENO) == 0)
+        throw Error(subject, operation, question, "--yes, if that may be lost");
+    std::cerr << subject << ": " << question << ". Overwrite it? [y/n]: " << std::flush;
+    std::string answer;
+    std::getline(std::cin, answer);
+    return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+Outcome Change::carry_out(const Plan& plan)
+{
+    if (dry_run_) {
+        print(to_text(plan));
+        return {};
+    }
+    const SignalsWait wait;
+    LocalHost host;
+    Outcome outcome = execute(
+        plan, *dm_, host, [](const std::string& line) { log_info(line.substr(0, line.find_last_not_of('\n') + 1)); });
+    if (!outcome.error)
+        return outcome;
+    if (outcome.undone())
+        throw *outcome.error;
+    log_error(commands_text(outcome.left_to_do));
+    throw not_undone(outcome);
+}
+
+int exit_code_of(const Error& error)
+{
+    log_error(error);
+    switch (error.fault()) {
+    case Fault::usage: return exit_usage;
+    case Fault::cannot_start: return exit_cannot_start;
+    case Fault::not_undone: return exit_not_undone;
+    case Fault::chain_broken: return exit_chain_broken;
+    case Fault::failed: break;
+    }
+    return exit_failed;
+}
+
+int for_each_object(const Arguments& arguments, const std::function<void(const std::string& object)>& act)
+{
+    int worst = exit_done;
+    for (const std::string& object : arguments.objects()) {
+        try {
+            act(object);
+        } catch (const Error& error) {
+            worst = std::max(worst, exit_code_of(error));
+        }
+    }
+    return worst;
+}
+
+const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation)
+{
+    const BlockDevice block = resolve(spec);
+    if (const OriginState* origin = machine.find(block.number))
+        return *origin;
+    throw Error(printable(block.name()), operation, "it is not attached", "dmsnap status shows what is");
+}
+
+bool wants_json(const Arguments& arguments)
+{
+    const std::string* format = arguments.value("reportformat");
+    if (format == nullptr || *format == "basic")
+        return false;
+    if (*format == "json")
+        return true;
+    throw Error("report format \"" + printable(*format) + "\"", "use it", "it is neither basic nor json")
+        .as(Fault::usage);
+}
+
+void print(const std::string& text)
+{
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+        throw Error("standard output", "write to it", errno);
+}
+
+} // namespace dmsnap::tool

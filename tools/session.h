@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "command.h"
+
+#include "base/error.h"
+#include "machine/survey.h"
+#include "ops/facts.h"
+#include "plan/dm.h"
+#include "plan/execute.h"
+#include "world/block_device.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace dmsnap::tool {
+
+/// What nearly every verb starts with: root, and device-mapper.  Throws Error (Fault::cannot_start).
+std::unique_ptr<Dm> start();
+
+/// A verb that changes something: holds the lock all its life, so that what it read stays true, and gives Ctrl-C a
+/// moment that is safe.
+class Change {
+public:
+    /// Throws Error (Fault::cannot_start): no module, another interface, or a lock that cannot be had.
+    /// `any_interface`: goes on with a module of another one.
+    Change(const Arguments& arguments, bool any_interface);
+    ~Change();
+    Change(const Change&) = delete;
+    Change& operator=(const Change&) = delete;
+
+    Dm& dm() { return *dm_; }
+    bool dry_run() const { return dry_run_; }
+    /// Asks on a terminal; elsewhere throws Error that names --yes.
+    bool confirm(const std::string& subject, const std::string& operation, const std::string& question) const;
+
+    /// Carries out a plan, or prints it.  Throws the Error of a plan that was undone; of one that was not, prints the
+    /// commands that are left, and throws Error (Fault::not_undone).
+    Outcome carry_out(const Plan& plan);
+
+private:
+    std::unique_ptr<Dm> dm_;
+    bool dry_run_;
+    bool yes_;
+    int lock_ = -1;
+};
+
+/// Does one thing to each object; a failure is printed and the others are still done.  The exit code of all.
+int for_each_object(const Arguments& arguments, const std::function<void(const std::string& object)>& act);
+
+/// Prints the error; the exit code that goes with it.
+int exit_code_of(const Error& error);
+
+/// The attached device that `spec` names.  Throws Error if it is not attached.
+const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation);
+
+/// True for "json", false for "basic" or nothing.  Throws Error (Fault::usage).
+bool wants_json(const Arguments& arguments);
+
+/// Writes a result to standard output; throws Error if it does not get there.
+void print(const std::string& text);
+
+} // namespace dmsnap::tool
