@@ -3,7 +3,7 @@
 # shellcheck shell=bash
 #
 # Other Debian suites, from the mirrors this machine is configured for: package lists, single packages,
-# chroots. Sourced after lib.sh. Nothing of the machine's own apt state is touched.
+# chroots. Sourced after lib.sh: cache is from there. Nothing of the machine's own apt state is touched.
 
 arch=amd64
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -19,6 +19,7 @@ host_suite() (
 mirrors() {
     local host
     host=$(host_suite)
+    # shellcheck disable=SC2016  # apt expands these
     apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
         awk -v host="$host" '$3 == "main" && $2 == host { print $1, "" }
                              $3 == "main" && $2 == host "-security" { print $1, "-security" }' | sort -u
@@ -40,7 +41,7 @@ suite_source() {
 
 # suite_apt SUITE apt-get|apt-cache ARGUMENT...: apt with that suite's lists and nothing installed.
 suite_apt() {
-    local dir=$cache/apt-$1 program=$2
+    local dir=${cache:?}/apt-$1 program=$2
     shift 2
     mkdir -p "$dir/lists/partial" "$dir/archives/partial"
     "$program" -q -o Dir::Etc::sourcelist="$dir/suite.sources" -o Dir::Etc::sourceparts=/dev/null \
@@ -60,8 +61,7 @@ suite_refresh() {
         elif [ -e "$dir/fetched" ]; then
             say "dmsnap: no fresh package lists for $suite, using those of $(date -r "$dir/fetched" +%F)"
         else
-            tail -n 5 "$dir/update.log" >&2
-            die "cannot fetch the package lists of $suite: no network?"
+            die "cannot fetch the package lists of $suite: no network? (see $dir/update.log)"
         fi
     fi
     exec {lock}>&-
@@ -124,6 +124,7 @@ in_chroot() {
     done
     # Inside a plain chroot / is no mount point and its propagation cannot be changed.
     as_root unshare --mount true 2>/dev/null || propagation=unchanged
+    # shellcheck disable=SC2016  # for the inner shell
     as_root env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 \
         unshare --mount --propagation "$propagation" --pid --fork --kill-child bash -c '
             dir=$1 binds=$2 status=0

@@ -9,6 +9,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 
 harness=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034  # for the scripts that source this
 top=$(cd "$harness/../../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/dmsnap
 # Objects of the cache that nothing used for this long are removed.
@@ -24,38 +25,67 @@ die() {
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
     else
-        die "cannot run ${1##*/}: not root and no sudo"
+        sudo "$@"
     fi
 }
 
-# progress LABEL LOG COMMAND...: runs it silently, says every five seconds that it is still at it,
-# and shows the end of its output if it fails.
-progress() {
-    local label=$1 log=$2 start=$SECONDS status=0
-    shift 2
-    "$@" </dev/null >"$log" 2>&1 &
-    local pid=$! ticker
+# Asks for sudo's password while there is somebody to answer; later commands run in the background.
+need_root() {
+    [ "$(id -u)" != 0 ] || return 0
+    command -v sudo >/dev/null || die "needs root or sudo: packages are installed and chroots made"
+    sudo -v || die "needs root: sudo was refused"
+}
+
+# ticking LABEL: starts saying every five seconds that LABEL is still going on, until `quiet`.
+ticking() {
+    local label=$1 start=$SECONDS
     (
         while sleep 5; do
             say "  $label: $((SECONDS - start)) s"
         done
     ) </dev/null >/dev/null &
     ticker=$!
-    # Without these a Ctrl-C would leave the long command running.
-    trap 'kill "$pid" "$ticker" 2>/dev/null; exit 130' INT TERM
-    wait "$pid" || status=$?
+}
+
+quiet() {
     kill "$ticker" 2>/dev/null || true
     wait "$ticker" 2>/dev/null || true
-    trap - INT TERM
-    if [ "$status" != 0 ]; then
-        say "--- $label failed; the end of $log:"
-        tail -n 30 "$log" >&2
-        die "$label failed"
-    fi
-    if [ $((SECONDS - start)) -ge 5 ]; then say "  $label: done in $((SECONDS - start)) s"; fi
+}
+
+# The processes of a job started under `set -m`, also those that sudo started.
+kill_job() {
+    kill -- "-$1" 2>/dev/null || as_root kill -- "-$1" 2>/dev/null || true
+}
+
+# attempt LABEL LOG COMMAND...: runs it silently, says every five seconds that it is still at it, and leaves its status
+# in $attempted: were this function called where its status is looked at, `set -e` would not hold inside COMMAND.
+# A signal takes the command and its children along.
+attempt() {
+    local label=$1 log=$2 start=$SECONDS job
+    shift 2
+    attempted=0
+    set -m
+    "$@" </dev/null >"$log" 2>&1 &
+    job=$!
+    set +m
+    ticking "$label"
+    # shellcheck disable=SC2064  # the job is known now
+    trap "kill_job $job; quiet; exit 130" INT TERM HUP
+    wait "$job" || attempted=$?
+    quiet
+    trap - INT TERM HUP
+    if [ "$attempted" = 0 ] && [ $((SECONDS - start)) -ge 5 ]; then say "  $label: done in $((SECONDS - start)) s"; fi
+}
+
+# progress LABEL LOG COMMAND...: as attempt, but a failure shows the end of the log and ends this script.
+progress() {
+    attempt "$@"
+    [ "$attempted" != 0 ] || return 0
+    say "--- $1 failed, $2 says:"
+    # A compiler's first error says more than make's last words.
+    { grep -m 5 -A 3 -E '(error|warning): ' "$2" || tail -n 15 "$2"; } >&2
+    die "$1 failed"
 }
 
 # cached NAME INPUTS COMMAND...: prints the path of an object of the cache. If there is none made from
@@ -68,8 +98,9 @@ cached() {
         mkdir -p "$cache/log"
         exec {lock}>"$cache/$name.lock"
         if ! flock -n "$lock"; then
-            say "waiting for another process that makes $name"
+            ticking "waiting for another process that makes $name"
             flock "$lock"
+            quiet
         fi
         if [ ! -e "$object" ]; then
             drop_unused "$name"
@@ -80,7 +111,7 @@ cached() {
         fi
         exec {lock}>&-
     fi
-    touch -c "$object"
+    as_root touch -c "$object"
     echo "$object"
 }
 
