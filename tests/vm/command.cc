@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <spawn.h>
 #include <sstream>
 #include <stdexcept>
@@ -74,7 +75,7 @@ int spawn(const Arguments& command, int in, int out, int err)
 
 int exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
-Arguments with_dmsnap(const Arguments& arguments)
+Arguments with_tool(const Arguments& arguments)
 {
     Arguments command = {"dmsnap"};
     command.insert(command.end(), arguments.begin(), arguments.end());
@@ -101,8 +102,8 @@ std::string must(const Arguments& command, std::string_view input)
 {
     Result result = run(command, input);
     if (result.status != 0)
-        throw std::runtime_error(fmt::format("{}: exit {}\n{}{}", fmt::join(command, " "), result.status, result.out,
-            result.err));
+        throw std::runtime_error(
+            fmt::format("{}: exit {}\n{}{}", fmt::join(command, " "), result.status, result.out, result.err));
     return std::move(result.out);
 }
 
@@ -115,9 +116,15 @@ void try_to(const Arguments& command) noexcept
     }
 }
 
-Result dmsnap_result(const Arguments& arguments, std::string_view input) { return run(with_dmsnap(arguments), input); }
+Result run_tool(const Arguments& arguments, std::string_view input) { return run(with_tool(arguments), input); }
 
-std::string dmsnap(const Arguments& arguments, std::string_view input) { return must(with_dmsnap(arguments), input); }
+std::string tool(const Arguments& arguments, std::string_view input) { return must(with_tool(arguments), input); }
+
+std::string list_field(const std::string& point, const std::string& field)
+{
+    const auto report = nlohmann::json::parse(tool({"list", "--reportformat", "json", "-o", field, point}));
+    return report.at("report").at(0).at("snap").at(0).at(field);
+}
 
 Background::Background(const Arguments& command) : command_(command)
 {

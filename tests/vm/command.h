@@ -26,8 +26,10 @@ std::string must(const Arguments& command, std::string_view input = {});
 void try_to(const Arguments& command) noexcept;
 
 /// The same with "dmsnap" in front.
-Result dmsnap_result(const Arguments& arguments, std::string_view input = {});
-std::string dmsnap(const Arguments& arguments, std::string_view input = {});
+Result run_tool(const Arguments& arguments, std::string_view input = {});
+std::string tool(const Arguments& arguments, std::string_view input = {});
+/// One field of a point, as `dmsnap list` reports it to programs.
+std::string list_field(const std::string& point, const std::string& field);
 
 /// A program that runs meanwhile; killed with this object. Its output goes to a file.
 class Background {

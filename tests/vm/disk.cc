@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
+#include <iterator>
 #include <linux/fs.h>
 #include <new>
 #include <sys/ioctl.h>
@@ -48,7 +49,8 @@ template <typename Visit> void for_each_block(Bytes length, Visit visit)
 
 void Buffer::Free::operator()(std::byte* bytes) const { std::free(bytes); }
 
-Buffer::Buffer(Bytes size) : bytes_(static_cast<std::byte*>(std::aligned_alloc(alignment, size.count))), size_(size.count)
+Buffer::Buffer(Bytes size)
+    : bytes_(static_cast<std::byte*>(std::aligned_alloc(alignment, size.count))), size_(size.count)
 {
     if (!bytes_)
         throw std::bad_alloc();
@@ -114,39 +116,50 @@ void Disk::fill(Random& random) const
     });
 }
 
-void copy(const std::string& from, const std::string& to, Bytes length)
+void copy(const Place& from, const Place& to, Bytes length)
 {
-    const Disk source(from);
-    const Disk target(to);
+    const Disk source(from.path);
+    const Disk target(to.path);
     Buffer buffer(block);
     for_each_block(length, [&](Bytes position, Bytes part) {
-        source.read(position, buffer.first(part));
-        target.write(position, buffer.first(part));
+        source.read({from.start.count + position.count}, buffer.first(part));
+        target.write({to.start.count + position.count}, buffer.first(part));
     });
 }
 
-std::string differences(const std::string& a, const std::string& b, Bytes length, Bytes chunk, Cached cached)
+void for_each_difference(const Place& a, const Place& b, Bytes length, Bytes chunk, Cached cached,
+    const std::function<void(std::uint64_t)>& visit)
 {
-    constexpr std::size_t named_max = 20;
-    const Disk left(a, cached);
-    const Disk right(b, cached);
+    const Disk left(a.path, cached);
+    const Disk right(b.path, cached);
     Buffer of_left(block);
     Buffer of_right(block);
-    std::vector<std::uint64_t> chunks;
     for_each_block(length, [&](Bytes position, Bytes part) {
-        left.read(position, of_left.first(part));
-        right.read(position, of_right.first(part));
+        left.read({a.start.count + position.count}, of_left.first(part));
+        right.read({b.start.count + position.count}, of_right.first(part));
         for (std::uint64_t at = 0; at < part.count; at += chunk.count) {
             const std::size_t size = std::min(chunk.count, part.count - at);
             if (std::memcmp(of_left.span().data() + at, of_right.span().data() + at, size) != 0)
-                chunks.push_back((position.count + at) / chunk.count);
+                visit((position.count + at) / chunk.count);
         }
     });
+}
+
+std::string describe_chunks(const std::vector<std::uint64_t>& chunks)
+{
+    constexpr std::size_t named_max = 20;
     if (chunks.empty())
         return {};
-    const std::size_t named = std::min(chunks.size(), named_max);
-    return fmt::format("chunks {} and {} more", fmt::join(chunks.begin(), chunks.begin() + static_cast<long>(named), ", "),
-        chunks.size() - named);
+    const std::vector<std::uint64_t> named(
+        chunks.begin(), chunks.begin() + std::min<long>(named_max, std::ssize(chunks)));
+    return fmt::format("chunks {} and {} more", fmt::join(named, ", "), chunks.size() - named.size());
+}
+
+std::string differences(const Place& a, const Place& b, Bytes length, Bytes chunk, Cached cached)
+{
+    std::vector<std::uint64_t> chunks;
+    for_each_difference(a, b, length, chunk, cached, [&](std::uint64_t i) { chunks.push_back(i); });
+    return describe_chunks(chunks);
 }
 
 void drop_caches()

@@ -9,9 +9,11 @@
 #include "world/file.h"
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace dmsnap::test {
@@ -52,11 +54,29 @@ private:
     File file_;
 };
 
-/// Copies `length` bytes from the start of one device to the start of the other.
-void copy(const std::string& from, const std::string& to, Bytes length);
+/// Where on a device something begins. A copy of a filesystem is kept away from a disk's start: there the machine
+/// would take it for the filesystem.
+struct Place {
+    Place(std::string at) : path(std::move(at)) {} // all of a device
+    Place(std::string at, Bytes from) : path(std::move(at)), start(from) {}
+    std::string path;
+    Bytes start;
+};
 
-/// Which chunks of two devices differ, as "chunks 3, 17 and 5 more"; empty if none do.
-std::string differences(const std::string& a, const std::string& b, Bytes length, Bytes chunk, Cached cached);
+/// Where tests keep the copy that an image is compared with.
+inline Place the_copy() { return {spare_disk(), Bytes{1 << 20}}; }
+
+void copy(const Place& from, const Place& to, Bytes length);
+
+/// Which chunks differ, counted from both places, in words; empty if none do.
+std::string differences(const Place& a, const Place& b, Bytes length, Bytes chunk, Cached cached);
+
+/// Calls `visit` with the number of every chunk that differs.
+void for_each_difference(const Place& a, const Place& b, Bytes length, Bytes chunk, Cached cached,
+    const std::function<void(std::uint64_t)>& visit);
+
+/// "chunks 3, 17 and 5 more"; empty for none.
+std::string describe_chunks(const std::vector<std::uint64_t>& chunks);
 
 /// Makes the kernel forget what it has read.
 void drop_caches();

@@ -45,10 +45,7 @@ std::string disk_4k() { return variable("DMSNAP_TEST_4K"); }
 
 std::uint64_t rounds(const std::string& name) { return number("ROUNDS_" + name); }
 
-Random::Random() : seed_(draw_seed()), state_(seed_)
-{
-    std::cout << "DMSNAP_TEST_SEED=" << seed_ << std::endl;
-}
+Random::Random() : seed_(draw_seed()), state_(seed_) { std::cout << "DMSNAP_TEST_SEED=" << seed_ << std::endl; }
 
 // splitmix64: short, and the same on every machine and library.
 std::uint64_t Random::next()

@@ -70,10 +70,7 @@ std::string scattered_table(const std::string& disk, Bytes size, unsigned segmen
 
 class LinearOrigin : public Origin {
 public:
-    LinearOrigin(const std::string& disk, Bytes size, unsigned segments)
-        : device_("test-origin", scattered_table(disk, size, segments))
-    {
-    }
+    explicit LinearOrigin(const std::string& table) : device_("test-origin", table) {}
     ~LinearOrigin() override { try_to({"dmsnap", "detach", "--force", "--yes", device_.path()}); }
 
     std::string device() const override { return device_.path(); }
@@ -132,10 +129,18 @@ std::uint32_t Origin::event_number() const { return device_mapper().info(DmName(
 
 std::unique_ptr<Origin> linear_origin(const std::string& disk, Bytes size, unsigned segments)
 {
-    return std::make_unique<LinearOrigin>(disk, size, segments);
+    return std::make_unique<LinearOrigin>(scattered_table(disk, size, segments));
 }
 
-std::unique_ptr<Origin> lvm_origin(const std::string& disk, Bytes size) { return std::make_unique<LvmOrigin>(disk, size); }
+std::unique_ptr<Origin> whole_disk_origin(const std::string& disk)
+{
+    return std::make_unique<LinearOrigin>(linear_line({0}, Disk(disk).size(), disk, {0}));
+}
+
+std::unique_ptr<Origin> lvm_origin(const std::string& disk, Bytes size)
+{
+    return std::make_unique<LvmOrigin>(disk, size);
+}
 
 Filesystem::Filesystem(const std::string& device, std::string type)
     : type_(std::move(type)), directory_(make_directory("filesystem"))

@@ -48,8 +48,10 @@ public:
     std::string image(const std::string& point) const { return "/dev/dmsnap/" + point + "/" + dm_name(); }
 };
 
-/// dm-linear over so many segments of the disk, which lie apart and out of order.
+/// dm-linear over so many segments of equal length, which lie on the disk apart and out of order.
 std::unique_ptr<Origin> linear_origin(const std::string& disk, Bytes size, unsigned segments);
+/// dm-linear over all of the disk.
+std::unique_ptr<Origin> whole_disk_origin(const std::string& disk);
 /// An LV of one segment in a VG "test" on the disk.
 std::unique_ptr<Origin> lvm_origin(const std::string& disk, Bytes size);
 

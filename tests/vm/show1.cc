@@ -75,21 +75,19 @@ void snapshot_equals_copy(std::unique_ptr<Origin> origin, const std::string& typ
     Random random;
     Filesystem filesystem(origin->path(), type);
     const View before = look(*origin);
-    dmsnap({"attach", origin->device()});
+    tool({"attach", origin->device()});
     Load load(filesystem.directory(), Bytes{rounds("show1_file_mib") << 20}, random);
     load.start();
     wait_until("the first pass of fio", 300, [&] { return load.passes() > 0 || !load.running(); });
 
     {
         const Frozen frozen(filesystem);
-        copy(origin->path(), spare_disk(), origin->size());
-        dmsnap({"create", "-n", "s1", "--store", store_disk(), origin->device()});
+        copy(origin->path(), the_copy(), origin->size());
+        tool({"create", "-n", "s1", "--store", store_disk(), origin->device()});
     }
     const std::string image = origin->image("s1");
     const Bytes chunk = origin->status().chunk.bytes();
-    const auto different = [&](Cached cached) {
-        return differences(image, spare_disk(), origin->size(), chunk, cached);
-    };
+    const auto different = [&](Cached cached) { return differences(image, the_copy(), origin->size(), chunk, cached); };
 
     CHECK(different(Cached::no) == "");
     CHECK(load.running());
@@ -110,9 +108,9 @@ void snapshot_equals_copy(std::unique_ptr<Origin> origin, const std::string& typ
         const MountedImage mounted(image, type);
         CHECK(std::filesystem::file_size(mounted.directory() + "/direct.0.0") == rounds("show1_file_mib") << 20);
     }
-    CHECK(dmsnap({"list", "--noheadings", "-o", "valid,consistency", "s1"}).find("fs") != std::string::npos);
-    dmsnap({"remove", "s1"});
-    dmsnap({"detach", origin->device()});
+    CHECK(list_field("s1", "consistency") == "fs");
+    tool({"remove", "s1"});
+    tool({"detach", origin->device()});
     check_same(look(*origin), before);
     filesystem.unmount();
     check_filesystem(origin->path(), type);

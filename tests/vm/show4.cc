@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+//
+// Whatever happens to the copy, the snapshot fails and never the origin: no writer sees an error, and the failure
+// is told by `list`, `status` and a device-mapper event.
+#include "base/error.h"
+#include "catch.h"
+#include "command.h"
+#include "disk.h"
+#include "dm-interpose.h"
+#include "environment.h"
+#include "load.h"
+#include "origin.h"
+#include "wait.h"
+
+#include <cerrno>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+
+using namespace dmsnap;
+using namespace dmsnap::literals;
+using namespace dmsnap::test;
+
+namespace {
+
+constexpr Bytes load_file_size = 16_MiB;
+
+/// Waits for an event of a device from the number it has now.
+class EventWaiter {
+public:
+    explicit EventWaiter(const Origin& origin)
+        : waiter_({"dmsetup", "wait", "--noflush", origin.dm_name(), std::to_string(origin.event_number())})
+    {
+    }
+    void wait() { REQUIRE(waiter_.wait(300) == 0); }
+
+private:
+    Background waiter_;
+};
+
+int error_of_reading(const std::string& image)
+{
+    try {
+        Buffer buffer(4_KiB);
+        Disk(image).read({0}, buffer.span());
+    } catch (const Error& error) {
+        return error.number();
+    }
+    return 0;
+}
+
+/// The snapshot s1 is invalid for that reason, everywhere one can look, and stays so.
+void check_failed(const Origin& origin, const std::string& reason)
+{
+    CHECK(list_field("s1", "reason") == reason);
+    CHECK(list_field("s1", "snap_attr").substr(4, 1) == "I");
+    CHECK(tool({"status", origin.device()}).find(reason) != std::string::npos);
+    CHECK(origin.status().failure == reason);
+    CHECK(origin.status().snapshots == 0);
+    CHECK(error_of_reading(origin.image("s1")) == EIO);
+}
+
+void clean_up(const Origin& origin)
+{
+    tool({"remove", "s1"});
+    CHECK_FALSE(std::filesystem::exists(origin.image("s1")));
+    tool({"detach", origin.device()});
+}
+
+/// Takes s1 below fio and waits for the event that `fail` or fio itself brings about.
+template <typename Fail> void fail_under_load(const std::string& store, const std::string& reason, Fail fail)
+{
+    Random random;
+    const auto origin = linear_origin(origin_disk(), 256_MiB, 2);
+    Filesystem filesystem(origin->path(), "ext4");
+    Load load(filesystem.directory(), load_file_size, random);
+    load.start();
+    tool({"create", "-n", "s1", "--store", store, origin->device()});
+    EventWaiter event(*origin);
+    fail();
+    event.wait();
+    check_failed(*origin, reason);
+    load.stop();
+    clean_up(*origin);
+    filesystem.unmount();
+    check_filesystem(origin->path(), "ext4");
+}
+
+/// A SCSI disk of the kernel's own whose sectors 0x1234 and on can be made unreadable, while writing them works.
+class BadDisk {
+public:
+    BadDisk()
+    {
+        try_to({"modprobe", "scsi_debug"}); // or it is built in
+        wait_until("a disk of scsi_debug", 30, [this] { return find(); });
+        must({"udevadm", "settle"});
+    }
+    ~BadDisk()
+    {
+        try_to({"sh", "-c", fmt::format("echo 0 >{}/opts", driver)});
+        try_to({"modprobe", "-r", "scsi_debug"});
+    }
+    BadDisk(const BadDisk&) = delete;
+    BadDisk& operator=(const BadDisk&) = delete;
+
+    const std::string& path() const { return path_; }
+    static constexpr std::uint64_t bad_sector = 0x1234;
+    void fail_reads(bool fail) const { must({"sh", "-c", fmt::format("echo {} >{}/opts", fail ? 2 : 0, driver)}); }
+
+private:
+    static constexpr const char* driver = "/sys/bus/pseudo/drivers/scsi_debug";
+
+    bool find()
+    {
+        const Result found = run({"sh", "-c", fmt::format("ls -d {}/adapter*/host*/target*/*/block/sd*", driver)});
+        if (found.status != 0)
+            return false;
+        path_ = "/dev/" + std::filesystem::path(found.out.substr(0, found.out.find('\n'))).filename().string();
+        return std::filesystem::exists(path_);
+    }
+
+    std::string path_;
+};
+
+} // namespace
+
+TEST_CASE("a store that fills up costs the snapshot and nothing else", "[show4-store-full]")
+{
+    const DmDevice store("test-store", fmt::format("0 32768 linear {} 0", store_disk()));
+    fail_under_load(store.path(), INTERPOSE_FAILURE_STORE_FULL, [] {});
+}
+
+TEST_CASE("a store that fails costs the snapshot and nothing else", "[show4-store-error]")
+{
+    const DmDevice store("test-store", fmt::format("0 1048576 linear {} 0", store_disk()));
+    fail_under_load(store.path(), INTERPOSE_FAILURE_STORE_ERROR, [&] { store.replace_table("0 1048576 error"); });
+}
+
+TEST_CASE("old data that cannot be read costs the snapshot and nothing else", "[show4-read-error]")
+{
+    Random random;
+    const BadDisk disk;
+    const auto origin = whole_disk_origin(disk.path());
+    const Disk live(origin->path());
+    live.fill(random);
+    copy(origin->path(), the_copy(), origin->size());
+    tool({"create", "-n", "s1", "--store", store_disk(), origin->device()});
+    const Bytes chunk = origin->status().chunk.bytes();
+    const Bytes bad{Sectors{BadDisk::bad_sector}.bytes().count / chunk.count * chunk.count};
+    CHECK(differences(origin->image("s1"), the_copy(), origin->size(), chunk, Cached::no) == "");
+
+    disk.fail_reads(true);
+    EventWaiter event(*origin);
+    const Disk expected(spare_disk());
+    Buffer buffer(4_KiB);
+    // Around the bad sectors, on them, and elsewhere: first the neighbour chunk, then the one that cannot be kept.
+    for (const std::uint64_t position :
+        {bad.count - chunk.count, bad.count, bad.count + (4_KiB).count, std::uint64_t{0}}) {
+        buffer.fill(random);
+        live.write({position}, buffer.span());
+        expected.write({the_copy().start.count + position}, buffer.span());
+    }
+    event.wait();
+    check_failed(*origin, INTERPOSE_FAILURE_READ_ERROR);
+    disk.fail_reads(false);
+    CHECK(differences(origin->path(), the_copy(), origin->size(), chunk, Cached::no) == "");
+    clean_up(*origin);
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+//
+// What a point carries comes back, and what named a point once never names another.
+#include "base/text.h"
+#include "catch.h"
+#include "command.h"
+#include "dm-interpose.h"
+#include "environment.h"
+#include "origin.h"
+
+#include <fmt/format.h>
+#include <fstream>
+
+using namespace dmsnap;
+using namespace dmsnap::literals;
+using namespace dmsnap::test;
+
+namespace {
+
+Blob random_bytes(std::size_t count, Random& random)
+{
+    Blob bytes(count);
+    for (std::uint8_t& byte : bytes)
+        byte = static_cast<std::uint8_t>(random.next());
+    return bytes;
+}
+
+std::string_view as_text(const Blob& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+
+/// All the ways to name a point of an earlier generation.
+std::vector<std::string> names_of(const std::string& point)
+{
+    return {
+        list_field(point, "snap_uuid"), fmt::format("{}:{}", list_field(point, "generation"), list_field(point, "id"))};
+}
+
+void check_refused(const Origin& origin, const std::vector<std::string>& names)
+{
+    for (const std::string& name : names) {
+        INFO(name);
+        for (const Arguments& points : {Arguments{"--since", name}, Arguments{"--since", "new", "--until", name}}) {
+            Arguments arguments = {"changed"};
+            arguments.insert(arguments.end(), points.begin(), points.end());
+            arguments.push_back(origin.device());
+            const Result result = run_tool(arguments);
+            CHECK(result.status == 7);
+            CHECK(result.out == "");
+            CHECK(result.err != "");
+        }
+    }
+}
+
+} // namespace
+
+TEST_CASE("user data comes back byte for byte", "[show5-data]")
+{
+    Random random;
+    const auto origin = linear_origin(origin_disk(), 16_MiB, 1);
+    const std::vector<Blob> all = {random_bytes(INTERPOSE_DATA_MAX, random), Blob(INTERPOSE_DATA_MAX, 0), Blob(1, 0),
+        random_bytes(random.between(1, INTERPOSE_DATA_MAX), random), Blob{}};
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const std::string name = fmt::format("p{}", i);
+        INFO(name << " " << to_hex(all[i]));
+        tool({"checkpoint", "-n", name, "--data", "-", origin->device()}, as_text(all[i]));
+        CHECK(list_field(name, "data") == to_hex(all[i]));
+    }
+    std::ofstream("/tmp/data") << as_text(all[0]);
+    tool({"create", "-n", "s", "--store", store_disk(), "--data", "/tmp/data", origin->device()});
+    CHECK(list_field("s", "data") == to_hex(all[0]));
+    tool({"remove", "--keep-point", "s"});
+    CHECK(list_field("s", "data") == to_hex(all[0]));
+
+    const Result too_long = run_tool(
+        {"checkpoint", "-n", "long", "--data", "-", origin->device()}, std::string(INTERPOSE_DATA_MAX + 1, 'x'));
+    CHECK(too_long.status != 0);
+    CHECK(run_tool({"list", "long"}).status == 5);
+}
+
+TEST_CASE("a point of an earlier generation is refused, never matched", "[show5-generation]")
+{
+    const auto origin = linear_origin(origin_disk(), 16_MiB, 1);
+    std::vector<std::string> old = {"old"};
+    const auto remember = [&](const std::string& point) {
+        const auto names = names_of(point);
+        old.insert(old.end(), names.begin(), names.end());
+    };
+    tool({"checkpoint", "-n", "old", origin->device()});
+    tool({"checkpoint", "-n", "new", origin->device()});
+    remember("old");
+    remember("new");
+
+    tool({"detach", origin->device()});
+    tool({"checkpoint", "-n", "new", origin->device()}); // has the id that "old" had
+    check_refused(*origin, old);
+    remember("new");
+
+    tool({"detach", origin->device()});
+    must({"rmmod", "dm-interpose"});
+    tool({"checkpoint", "-n", "new", origin->device()});
+    check_refused(*origin, old);
+    CHECK(tool({"changed", "--since", "new", origin->device()}) == "");
+}
+
+TEST_CASE("a removed point is refused by each of its names", "[show5-removed]")
+{
+    const auto origin = linear_origin(origin_disk(), 16_MiB, 1);
+    tool({"checkpoint", "-n", "old", origin->device()});
+    tool({"checkpoint", "-n", "new", origin->device()});
+    std::vector<std::string> names = names_of("old");
+    tool({"remove", "old"});
+    tool({"checkpoint", "-n", "old", origin->device()}); // the name again, but not the same point
+    check_refused(*origin, names);
+    CHECK(tool({"changed", "--since", "old", origin->device()}) == "");
+}
