@@ -16,6 +16,10 @@
 #error "dm-interpose needs Linux 6.1 or newer"
 #endif
 
+#if defined(BLK_OPEN_READ) && !defined(HAVE_BDEV_FILE_OPEN_BY_DEV)
+#error "dm-interpose does not know how Linux 6.5 to 6.8 open a block device"
+#endif
+
 #ifndef BLK_OPEN_READ /* v6.5, 05bdb9965305 ("block: replace fmode_t with a block-specific type ...") */
 #define BLK_OPEN_READ FMODE_READ
 #define BLK_OPEN_WRITE FMODE_WRITE

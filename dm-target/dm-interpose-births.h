@@ -13,6 +13,9 @@
  * So the image of S at c is the exception of c with the smallest birth >= S, or, if there is none,
  * the base.  One copy serves every snapshot, and taking or dropping one rekeys nothing.
  *
+ * In a bucket the exceptions of one chunk stand newest birth first: births of a chunk only rise, for the copy
+ * of one epoch is in the index before the next point can be taken, and an entry is put in at the head.
+ *
  * Plain C on plain integers: the unit tests build this very file.
  */
 #ifndef DM_INTERPOSE_BIRTHS_H
@@ -28,43 +31,43 @@ struct exception {
 	u64 slot; /* where the store has it, in granules */
 };
 
+/* The next exception of @chunk in a bucket, from @e on. */
+static inline struct exception *births_next(struct exception *e, u64 chunk)
+{
+	while (e && e->chunk != chunk)
+		e = e->next;
+	return e;
+}
+
 /* What snapshot @id reads of @chunk: an exception of the bucket @head, or NULL for the base. */
 static inline struct exception *births_find(struct exception *head, u64 chunk, u64 id)
 {
 	struct exception *e, *best = NULL;
 
-	for (e = head; e; e = e->next)
-		if (e->chunk == chunk && e->birth >= id && (!best || e->birth < best->birth))
-			best = e;
+	for (e = births_next(head, chunk); e && e->birth >= id; e = births_next(e->next, chunk))
+		best = e;
 	return best;
-}
-
-/* The largest birth of @chunk below @birth in the bucket @head, 0 if there is none. */
-static inline u64 births_before(const struct exception *head, u64 chunk, u64 birth)
-{
-	const struct exception *e;
-	u64 before = 0;
-
-	for (e = head; e; e = e->next)
-		if (e->chunk == chunk && e->birth < birth && e->birth > before)
-			before = e->birth;
-	return before;
 }
 
 /*
  * Whether a living snapshot reads @e: one that is not older than the exception before it.
- * @living: ids of the living snapshots, in any order.
+ * @living: ids of the living snapshots, ascending.
  */
-static inline bool births_needed(const struct exception *head, const struct exception *e,
-				 const u64 *living, unsigned int nr_living)
+static inline bool births_needed(const struct exception *e, const u64 *living,
+				 unsigned int nr_living)
 {
-	u64 before = births_before(head, e->chunk, e->birth);
-	unsigned int i;
+	const struct exception *before = births_next(e->next, e->chunk);
+	unsigned int low = 0, high = nr_living;
 
-	for (i = 0; i < nr_living; i++)
-		if (living[i] > before && living[i] <= e->birth)
-			return true;
-	return false;
+	while (low < high) {
+		unsigned int middle = low + (high - low) / 2;
+
+		if (before && living[middle] <= before->birth)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < nr_living && living[low] <= e->birth;
 }
 
 #endif /* DM_INTERPOSE_BIRTHS_H */

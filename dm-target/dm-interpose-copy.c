@@ -64,8 +64,11 @@ static unsigned int chunk_pages(const struct interpose_origin *origin)
 
 /* Memory */
 
+/* The reserve is not freed but goes back to its origin: copy_uncharge(). */
 static void copy_free(struct interpose_copy *copy)
 {
+	if (!copy || copy->is_reserve)
+		return;
 	while (copy->nr_pages)
 		__free_page(copy->pages[--copy->nr_pages]);
 	kfree(copy);
@@ -113,7 +116,8 @@ int interpose_copy_reserve_alloc(struct interpose_origin *origin)
 void interpose_copy_reserve_free(struct interpose_origin *origin)
 {
 	if (origin->reserve)
-		copy_free(origin->reserve);
+		origin->reserve->is_reserve = false;
+	copy_free(origin->reserve);
 	origin->reserve = NULL;
 }
 
@@ -123,30 +127,31 @@ static u64 copy_bytes(const struct interpose_copy *copy)
 	return (u64)copy->nr_pages << PAGE_SHIFT;
 }
 
-/* Takes @bytes from the budget.  A single copy is always let through. */
-static bool budget_take(struct interpose_origin *origin, u64 bytes)
+/* Takes the bytes of a copy from the budget.  A single copy is always let through. */
+static bool copy_charge(struct interpose_copy *copy)
 {
+	struct interpose_origin *origin = copy->origin;
 	bool granted;
 
 	spin_lock_irq(&origin->lock);
-	granted = !origin->copy_bytes || origin->copy_bytes + bytes <= interpose_copy_budget();
+	granted = !origin->copy_bytes ||
+		  origin->copy_bytes + copy_bytes(copy) <= interpose_copy_budget();
 	if (granted)
-		origin->copy_bytes += bytes;
+		origin->copy_bytes += copy_bytes(copy);
+	else if (copy->is_reserve)
+		origin->reserve = copy;
 	spin_unlock_irq(&origin->lock);
 	return granted;
 }
 
-static void copy_put(struct interpose_copy *copy)
+static void copy_uncharge(struct interpose_copy *copy)
 {
 	struct interpose_origin *origin = copy->origin;
 
-	if (!copy->is_reserve) {
-		copy_free(copy);
-		return;
-	}
-	spin_lock_irq(&origin->lock);
-	origin->reserve = copy;
-	spin_unlock_irq(&origin->lock);
+	lockdep_assert_held(&origin->lock);
+	origin->copy_bytes -= copy_bytes(copy);
+	if (copy->is_reserve)
+		origin->reserve = copy;
 }
 
 static struct interpose_copy *reserve_take(struct interpose_origin *origin)
@@ -167,8 +172,8 @@ static struct interpose_copy *copy_get(struct interpose_origin *origin, u64 chun
 
 	if (!copy)
 		copy = reserve_take(origin);
-	if (copy && !budget_take(origin, copy_bytes(copy))) {
-		copy_put(copy);
+	if (copy && !copy_charge(copy)) {
+		copy_free(copy);
 		return NULL;
 	}
 	return copy;
@@ -245,38 +250,37 @@ static void copy_publish(struct interpose_copy *copy, struct interpose_write *wr
 	spin_unlock_irq(&origin->lock);
 }
 
-/* One copy less, of those the judge counted. */
-static void copies_put(struct interpose_origin *origin, u64 bytes)
+/* One copy less, of those the judge counted: its memory (@copy may be NULL) is nobody's budget any more. */
+static void copies_put(struct interpose_origin *origin, struct interpose_copy *copy)
 {
 	lockdep_assert_held(&origin->lock);
-	origin->copy_bytes -= bytes;
+	if (copy)
+		copy_uncharge(copy);
 	if (!--origin->nr_copies)
 		wake_up(&origin->copies_idle);
 }
 
-/* The end: what waited goes on, before everybody who came later. */
+/*
+ * The end: what waited goes on, before everybody who came later.  In one locked section, the last touch of
+ * the origin: the writes hold its table, and whoever frees it waits for the count and for write_work.
+ */
 static void copy_finish(struct interpose_copy *copy, bool kept)
 {
 	struct interpose_origin *origin = copy->origin;
-	u64 bytes = copy_bytes(copy);
 	struct interpose_write *write;
 
 	spin_lock_irq(&origin->lock);
 	rb_erase(&copy->node, &origin->copies);
-	list_for_each_entry(write, &copy->writes, list)
-		if (kept)
+	if (kept) {
+		list_for_each_entry(write, &copy->writes, list)
 			write->next = chunk_at(copy_end(copy));
-	list_splice_init(&copy->writes, &origin->waiting);
-	if (kept)
 		origin->copied += copy->keep.chunks;
-	spin_unlock_irq(&origin->lock);
-
-	/* Whoever frees the origin waits for the count and for write_work: last touch under the lock. */
-	copy_put(copy);
-	spin_lock_irq(&origin->lock);
-	copies_put(origin, bytes);
+	}
+	list_splice_init(&copy->writes, &origin->waiting);
+	copies_put(origin, copy);
 	queue_work(interpose_wq, &origin->write_work);
 	spin_unlock_irq(&origin->lock);
+	copy_free(copy);
 }
 
 /* Steps of one copy */
@@ -364,18 +368,16 @@ static void copy_prepare(struct interpose_copy *copy, const struct interpose_wri
 /* The judge counted a copy that does not come to be: wait for the others, or give the snapshots up. */
 static int copy_abandon(struct interpose_origin *origin, struct interpose_copy *copy, int error)
 {
-	u64 bytes = copy ? copy_bytes(copy) : 0;
-	bool others;
+	bool patience;
 
-	if (copy)
-		copy_put(copy);
 	spin_lock_irq(&origin->lock);
-	others = origin->nr_copies > 1;
-	copies_put(origin, bytes);
+	patience = error == -ENOSPC ? origin->sweeping : error == -ENOMEM && origin->nr_copies > 1;
+	copies_put(origin, copy);
 	spin_unlock_irq(&origin->lock);
-	if (others && (error == -EBUSY || error == -ENOMEM))
+	copy_free(copy);
+	if (patience)
 		return -EBUSY;
-	interpose_origin_invalidate(origin, reserve_failure(error == -EBUSY ? -ENOMEM : error));
+	interpose_origin_invalidate(origin, reserve_failure(error));
 	return -EIO;
 }
 
@@ -384,8 +386,8 @@ static int copy_abandon(struct interpose_origin *origin, struct interpose_copy *
  * @write: write->birth is the newest snapshot at the time of the judgement: were it read again here, a
  *         snapshot dropped meanwhile could give new data an old birth
  * Context: write_work, after the judge has counted the copy.
- * Return: 0: @write waits for the copy; -EBUSY: try again when another copy has ended; -EIO: it could
- * not be, and the snapshots are invalid.
+ * Return: 0: @write waits for the copy; -EBUSY: try again when another copy, or a sweep, has ended;
+ * -EIO: it could not be, and the snapshots are invalid.
  */
 int interpose_copy_start(struct interpose_origin *origin, struct interpose_write *write, u64 chunks)
 {
@@ -393,7 +395,7 @@ int interpose_copy_start(struct interpose_origin *origin, struct interpose_write
 	int r;
 
 	if (!copy)
-		return copy_abandon(origin, NULL, -EBUSY);
+		return copy_abandon(origin, NULL, -ENOMEM);
 	copy_prepare(copy, write, chunks);
 	r = interpose_shelf_reserve(origin->shelf, &copy->keep);
 	if (r)

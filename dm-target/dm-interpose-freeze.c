@@ -56,13 +56,34 @@ int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen
 	return 0;
 }
 
-void interpose_thaw(struct interpose_frozen *frozen)
+/* Lets go of one device; whether it had been frozen all the time. */
+static bool thaw_one(struct block_device *bdev, bool ours)
 {
+	if (ours) {
+		if (!bdev_thaw(bdev))
+			return true;
+		pr_warn("interpose: %pg was thawed by somebody else meanwhile\n", bdev);
+		return false;
+	}
+	if (bdev_freeze(bdev))
+		return true; /* still EBUSY: still frozen by somebody else */
+	bdev_thaw(bdev);
+	return false;
+}
+
+/**
+ * interpose_thaw() - thaw what interpose_freeze() has frozen
+ * Return: whether all of it was frozen up to now, as far as can be told.
+ */
+bool interpose_thaw(struct interpose_frozen *frozen)
+{
+	bool kept = true;
+
 	while (frozen->nr) {
 		struct file *handle = frozen->handle[--frozen->nr];
 
-		if (frozen->ours[frozen->nr] && bdev_thaw(file_bdev(handle)))
-			pr_err("interpose: cannot thaw %pg\n", file_bdev(handle));
+		kept &= thaw_one(file_bdev(handle), frozen->ours[frozen->nr]);
 		bdev_fput(handle);
 	}
+	return kept;
 }

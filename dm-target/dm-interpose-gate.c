@@ -24,6 +24,7 @@ static void gate_drained(struct percpu_ref *gate)
 int interpose_gate_init(struct interpose_origin *origin)
 {
 	bio_list_init(&origin->gated);
+	bio_list_init(&origin->opened);
 	init_completion(&origin->drained);
 	return percpu_ref_init(&origin->gate, gate_drained, PERCPU_REF_ALLOW_REINIT, GFP_KERNEL);
 }
@@ -48,8 +49,9 @@ bool interpose_gate_enter(struct interpose_origin *origin, struct bio *bio)
 		spin_lock_irqsave(&origin->lock, flags);
 		closed = origin->closed;
 		if (closed) {
-			bio->bi_opf &= ~REQ_NOWAIT; /* its submitter does not wait */
+			interpose_bio_detach(bio);
 			bio_list_add(&origin->gated, bio);
+			origin->nr_gated++;
 		}
 		spin_unlock_irqrestore(&origin->lock, flags);
 		if (closed)
@@ -88,22 +90,21 @@ int interpose_gate_close(struct interpose_origin *origin, ktime_t deadline)
 										     : -ETIMEDOUT;
 }
 
-/* Counts every gated write in the epoch that is now, before any of them can be finished. */
+/*
+ * Counts every gated write in the epoch that is now, before any of them can be finished.  A worker
+ * submits them: filesystems wait for their thaw behind us, and a submission may wait for a tag.
+ */
 void interpose_gate_open(struct interpose_origin *origin)
 {
-	struct bio_list gated;
-	struct bio *bio;
-
 	percpu_ref_resurrect(&origin->gate);
 	spin_lock_irq(&origin->lock);
 	origin->closed = false;
-	gated = origin->gated;
+	percpu_ref_get_many(&origin->gate, origin->nr_gated);
+	origin->nr_gated = 0;
+	bio_list_merge(&origin->opened, &origin->gated);
 	bio_list_init(&origin->gated);
-	percpu_ref_get_many(&origin->gate, bio_list_size(&gated));
+	queue_work(interpose_wq, &origin->write_work);
 	spin_unlock_irq(&origin->lock);
-
-	while ((bio = bio_list_pop(&gated)))
-		interpose_write_gated(origin, bio);
 }
 
 /* Back to per-cpu counting. */

@@ -121,6 +121,9 @@ static int image_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	ti->error = "arguments must be: origin uuid, generation, id";
 	if (argc != 3)
 		return r;
+	ti->error = "an image is read-only, and so must be its table";
+	if (dm_table_get_mode(ti->table) & BLK_OPEN_WRITE)
+		return r;
 	ti->error = "id must be a number";
 	if (kstrtou64(argv[2], 10, &id))
 		return r;

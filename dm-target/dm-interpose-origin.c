@@ -87,7 +87,8 @@ void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose
 	news = origin->newest;
 	if (news) {
 		WRITE_ONCE(origin->invalid_upto, origin->last_id);
-		WRITE_ONCE(origin->newest, 0);
+		/* Pairs with image_usable(): who finds a write that was not kept finds the verdict. */
+		smp_store_release(&origin->newest, 0);
 		origin->failure = failure;
 	}
 	spin_unlock_irqrestore(&origin->lock, flags);
@@ -127,7 +128,7 @@ void interpose_origin_renew_newest(struct interpose_origin *origin)
 	spin_unlock_irq(&origin->lock);
 }
 
-/* Ids of the valid snapshots; returns how many. */
+/* Ids of the valid snapshots, ascending; returns how many. */
 static unsigned int living_snapshots(struct interpose_origin *origin, u64 *living)
 {
 	struct interpose_point *point;
@@ -141,6 +142,15 @@ static unsigned int living_snapshots(struct interpose_origin *origin, u64 *livin
 	return nr;
 }
 
+static void set_sweeping(struct interpose_origin *origin, bool sweeping)
+{
+	spin_lock_irq(&origin->lock);
+	origin->sweeping = sweeping;
+	if (!sweeping)
+		queue_work(interpose_wq, &origin->write_work); /* writes that found no room */
+	spin_unlock_irq(&origin->lock);
+}
+
 /* Frees what no valid snapshot reads.  Without memory it is left for the next sweep.  Context: origin->change. */
 void interpose_origin_sweep(struct interpose_origin *origin)
 {
@@ -152,7 +162,11 @@ void interpose_origin_sweep(struct interpose_origin *origin)
 	living = kmalloc_array(INTERPOSE_POINTS_MAX, sizeof(*living), GFP_KERNEL);
 	if (!living)
 		return;
+	/* Without a snapshot no copy starts; those under way would come into the index behind us. */
+	wait_event(origin->copies_idle, READ_ONCE(origin->newest) || !READ_ONCE(origin->nr_copies));
+	set_sweeping(origin, true);
 	interpose_shelf_sweep(origin->shelf, living, living_snapshots(origin, living));
+	set_sweeping(origin, false);
 	kfree(living);
 }
 
@@ -202,6 +216,19 @@ static bool shelf_in_use(struct interpose_origin *origin)
 	return used;
 }
 
+/* Whether the store's device is the origin's own, above or below.  Deeper stacks are user space's to see. */
+static bool shelf_on_origin(struct interpose_origin *origin, const struct interpose_shelf *shelf)
+{
+	dev_t dev = interpose_shelf_device(shelf);
+	bool same;
+
+	mutex_lock(&origin->mutex);
+	same = dev == disk_devt(dm_disk(origin->md)) ||
+	       (origin->active && dev == origin->active->base->bdev->bd_dev);
+	mutex_unlock(&origin->mutex);
+	return same;
+}
+
 /* Context: origin->change.  Errors: the message "store" in the uapi header. */
 int interpose_origin_set_store(struct interpose_origin *origin, const uuid_t *uuid)
 {
@@ -218,10 +245,16 @@ int interpose_origin_set_store(struct interpose_origin *origin, const uuid_t *uu
 	r = interpose_copy_reserve_alloc(origin);
 	if (r)
 		return r;
-	shelf = interpose_shelf_bind(uuid, origin->chunk_shift, store_removed, origin);
+	shelf = interpose_shelf_bind(uuid, origin->chunk_shift, origin->block_bytes, store_removed,
+				     origin);
 	if (IS_ERR(shelf)) {
 		interpose_copy_reserve_free(origin);
 		return PTR_ERR(shelf);
+	}
+	if (shelf_on_origin(origin, shelf)) {
+		interpose_shelf_unbind(shelf);
+		interpose_copy_reserve_free(origin);
+		return -EINVAL;
 	}
 	shelf_swap(origin, shelf);
 	return 0;
@@ -273,6 +306,7 @@ static struct interpose_origin *origin_alloc(struct interpose *ip, const uuid_t 
 	origin->length = ip->ti->len;
 	origin->chunk_shift = chunk_shift;
 	origin->chunks = chunks_in(ip->ti->len, chunk_shift);
+	origin->block_bytes = bdev_logical_block_size(ip->base->bdev);
 	origin->md = dm_table_get_md(ip->ti->table);
 	mutex_init(&origin->change);
 	mutex_init(&origin->mutex);
@@ -311,6 +345,8 @@ static char *handover_error(struct interpose_origin *origin, const struct interp
 		return "length differs from the origin's";
 	if (origin->chunk_shift != chunk_shift)
 		return "chunk size differs from the origin's";
+	if (origin->block_bytes != bdev_logical_block_size(ip->base->bdev))
+		return "logical block differs from the origin's";
 	return NULL;
 }
 

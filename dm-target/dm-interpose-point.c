@@ -34,6 +34,7 @@ struct take {
 	struct interpose_take_request request;
 	struct interpose_point *point; /* until it is the origin's */
 	struct interpose_map *pass; /* the new one, then the old one */
+	struct interpose_map *orphan; /* what the last point of an earlier chain left behind */
 	ktime_t deadline;
 	atomic_t state; /* enum take_state */
 	int error;
@@ -106,6 +107,7 @@ static void take_free(struct kref *ref)
 
 	point_free(take->point);
 	interpose_map_destroy(take->pass);
+	interpose_map_destroy(take->orphan);
 	interpose_origin_unref(take->origin);
 	kfree(take);
 }
@@ -197,10 +199,9 @@ static void epoch_switch(struct take *take)
 {
 	struct interpose_origin *origin = take->origin;
 	struct interpose_point *point = take->point;
-	struct interpose_map *orphan;
 
 	mutex_lock(&origin->mutex);
-	orphan = list_empty(&origin->points) ? origin->changed : NULL;
+	take->orphan = list_empty(&origin->points) ? origin->changed : NULL;
 	spin_lock_irq(&origin->lock);
 	point->id = ++origin->last_id;
 	if (point->snapshot)
@@ -215,7 +216,6 @@ static void epoch_switch(struct take *take)
 	take->id = point->id;
 	take->point = NULL;
 	mutex_unlock(&origin->mutex);
-	interpose_map_destroy(orphan);
 }
 
 /* Closes the gate around the switch.  Context: filesystems are frozen, memalloc_noio. */
@@ -235,6 +235,17 @@ static int take_drained(struct take *take)
 	return r;
 }
 
+/* Somebody thawed a filesystem under us: the point is, but only as after a power cut. */
+static void point_was_not_frozen(struct take *take)
+{
+	struct interpose_origin *origin = take->origin;
+
+	mutex_lock(&origin->mutex);
+	take->fs_consistent = false;
+	interpose_point_find(origin, take->id)->fs_consistent = false;
+	mutex_unlock(&origin->mutex);
+}
+
 static int take_frozen(struct take *take)
 {
 	unsigned int noio = memalloc_noio_save();
@@ -246,7 +257,8 @@ static int take_frozen(struct take *take)
 	if (!r) {
 		take->fs_consistent = frozen.all_fs;
 		r = take_drained(take);
-		interpose_thaw(&frozen);
+		if (!interpose_thaw(&frozen) && !r)
+			point_was_not_frozen(take);
 	}
 	memalloc_noio_restore(noio);
 	return r;
@@ -270,6 +282,8 @@ static int take_point(struct take *take)
 	mutex_unlock(&origin->mutex);
 	if (earlier || r)
 		return r;
+	if (atomic_read(&take->state) != TAKE_PENDING || ktime_after(ktime_get(), take->deadline))
+		return -ETIMEDOUT;
 	interpose_gate_prepare(origin);
 	r = take_frozen(take);
 	interpose_gate_relax(origin);

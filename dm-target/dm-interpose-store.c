@@ -316,6 +316,8 @@ static void granules_give(struct interpose_shelf *shelf, u64 slot, unsigned int 
 	struct interpose_store *store = shelf->store;
 	unsigned int n = chunks * shelf->chunk_granules;
 
+	if (!n)
+		return;
 	mutex_lock(&store->alloc_mutex);
 	bitmap_clear(store->bitmap, slot, n);
 	store->used -= n;
@@ -383,26 +385,34 @@ static void refill_work(struct work_struct *work)
 	spares_fill(container_of(work, struct interpose_shelf, refill));
 }
 
-/* A list of @n entries, or NULL.  In the path of a write: reclaim may not wait for I/O. */
-static struct exception *exceptions_alloc(struct interpose_shelf *shelf, unsigned int n)
+static struct exception *exception_alloc(struct interpose_shelf *shelf)
 {
-	struct exception *list = NULL;
+	struct exception *e = kmem_cache_alloc(exception_cache, INTERPOSE_GFP_WRITE);
 
-	while (n--) {
-		struct exception *e = kmem_cache_alloc(exception_cache, INTERPOSE_GFP_WRITE);
-
-		if (!e) {
-			e = spare_take(shelf);
-			queue_work(interpose_point_wq, &shelf->refill);
-		}
-		if (!e) {
-			exceptions_free(list);
-			return NULL;
-		}
-		e->next = list;
-		list = e;
+	if (!e) {
+		e = spare_take(shelf);
+		queue_work(interpose_point_wq, &shelf->refill);
 	}
-	return list;
+	return e;
+}
+
+/*
+ * Entries for up to keep->chunks chunks; returns how many.  In the path of a write: reclaim may not wait
+ * for I/O.
+ */
+static unsigned int exceptions_alloc(struct interpose_keep *keep)
+{
+	unsigned int n;
+
+	for (n = 0; n < keep->chunks; n++) {
+		struct exception *e = exception_alloc(keep->shelf);
+
+		if (!e)
+			break;
+		e->next = keep->exceptions;
+		keep->exceptions = e;
+	}
+	return n;
 }
 
 static void index_insert(struct interpose_keep *keep)
@@ -462,7 +472,7 @@ static struct exception *bucket_sweep(struct interpose_shelf *shelf, struct exce
 	while (*at) {
 		struct exception *e = *at;
 
-		if (births_needed(*bucket, e, living, nr_living)) {
+		if (births_needed(e, living, nr_living)) {
 			at = &e->next;
 			continue;
 		}
@@ -523,7 +533,8 @@ static struct interpose_shelf *shelf_alloc(struct interpose_store *store, unsign
 }
 
 struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int chunk_shift,
-					     void (*removed)(void *owner), void *owner)
+					     unsigned int block_bytes, void (*removed)(void *owner),
+					     void *owner)
 {
 	struct interpose_shelf *shelf = ERR_PTR(-ENODEV);
 	struct interpose_store *store;
@@ -536,7 +547,8 @@ struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int ch
 	if (READ_ONCE(store->failed))
 		goto unlock;
 	shelf = ERR_PTR(-EINVAL);
-	if (chunk_shift < store->granule_shift)
+	if (chunk_shift < store->granule_shift ||
+	    bdev_logical_block_size(store->bdev) > block_bytes)
 		goto unlock;
 	shelf = shelf_alloc(store, chunk_shift);
 	if (IS_ERR(shelf))
@@ -590,6 +602,7 @@ void interpose_shelf_unbind(struct interpose_shelf *shelf)
 int interpose_shelf_reserve(struct interpose_shelf *shelf, struct interpose_keep *keep)
 {
 	struct interpose_store *store = shelf->store;
+	unsigned int entries, granted;
 	int r;
 
 	if (!store_writing_get(store))
@@ -599,17 +612,16 @@ int interpose_shelf_reserve(struct interpose_shelf *shelf, struct interpose_keep
 		goto put_writing;
 	keep->shelf = shelf;
 	r = -ENOSPC;
-	keep->chunks = granules_take(shelf, keep->chunks, &keep->slot);
-	if (!keep->chunks)
+	granted = granules_take(shelf, keep->chunks, &keep->slot);
+	if (!granted)
 		goto put_writing;
+	keep->chunks = granted;
+	entries = exceptions_alloc(keep);
+	granules_give(shelf, keep->slot + (u64)entries * shelf->chunk_granules, granted - entries);
+	keep->chunks = entries;
+	if (entries)
+		return 0;
 	r = -ENOMEM;
-	keep->exceptions = exceptions_alloc(shelf, keep->chunks);
-	if (!keep->exceptions)
-		goto give_granules;
-	return 0;
-
-give_granules:
-	granules_give(shelf, keep->slot, keep->chunks);
 put_writing:
 	store_writing_put(store);
 	return r;

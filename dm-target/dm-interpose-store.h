@@ -88,12 +88,14 @@ void interpose_store_status(struct interpose_store *store, struct interpose_stor
  * interpose_shelf_bind() - a place for one origin's exceptions
  * @uuid: of an open store
  * @chunk_shift: log2 of the sectors of the origin's chunk
+ * @block_bytes: the origin's logical block: an image reads such blocks from the store too
  * @removed: called with @owner, at most once, when the store goes away; may not call the store
  * Context: sleeps.
- * Return: the shelf, or an ERR_PTR: ENODEV no such store, EINVAL granule, EIO failed store, ENOMEM.
+ * Return: the shelf, or an ERR_PTR: ENODEV no such store, EINVAL granule or logical block too large, EIO failed store, ENOMEM.
  */
 struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int chunk_shift,
-					     void (*removed)(void *owner), void *owner);
+					     unsigned int block_bytes, void (*removed)(void *owner),
+					     void *owner);
 
 /* Forgets all exceptions.  Nothing may be under way.  Context: sleeps. */
 void interpose_shelf_unbind(struct interpose_shelf *shelf);

@@ -7,6 +7,7 @@
  *                    +- discard: mark; dropped while a snapshot lives, else -> base
  *                    +- no snapshot: mark changed, pass ---------------------> base
  *                    `- hold -> waiting -> interpose_write_work
+ *   gated, then opened -> interpose_write_work -> interpose_write
  *
  *   write_work, chunk by chunk:  kept already      -> mark, next
  *                                copy under way    -> wait for it with the others
@@ -40,12 +41,19 @@ static int write_discard(struct interpose_origin *origin, struct bio *bio, struc
 	return DM_MAPIO_SUBMITTED;
 }
 
+/* Parts a write from its submitter, who neither waits nor polls for it: a worker submits it. */
+void interpose_bio_detach(struct bio *bio)
+{
+	bio->bi_opf &= ~REQ_NOWAIT;
+	bio_clear_polled(bio);
+}
+
 static int write_hold(struct interpose_origin *origin, struct bio *bio,
 		      struct interpose_write *write, struct chunk_range range)
 {
 	unsigned long flags;
 
-	bio->bi_opf &= ~REQ_NOWAIT; /* the submitter does not wait; the worker may */
+	interpose_bio_detach(bio);
 	write->next = range.first;
 	write->last = range.last;
 	spin_lock_irqsave(&origin->lock, flags);
@@ -85,14 +93,23 @@ static void write_submit(struct interpose_origin *origin, struct bio *bio)
 	submit_bio_noacct(bio);
 }
 
-/* A write that waited at the gate and has been counted by it. */
-void interpose_write_gated(struct interpose_origin *origin, struct bio *bio)
+/* Writes that waited at the gate, and have been counted by it. */
+static void submit_opened(struct interpose_origin *origin)
 {
-	struct interpose_write *write = interpose_bio_write(bio);
+	struct bio_list opened;
+	struct bio *bio;
 
-	write->counted = true;
-	if (interpose_write(origin, bio, write) == DM_MAPIO_REMAPPED)
-		write_submit(origin, bio);
+	spin_lock_irq(&origin->lock);
+	opened = origin->opened;
+	bio_list_init(&origin->opened);
+	spin_unlock_irq(&origin->lock);
+	while ((bio = bio_list_pop(&opened))) {
+		struct interpose_write *write = interpose_bio_write(bio);
+
+		write->counted = true;
+		if (interpose_write(origin, bio, write) == DM_MAPIO_REMAPPED)
+			write_submit(origin, bio);
+	}
 }
 
 enum verdict {
@@ -136,7 +153,7 @@ static enum verdict write_judge(struct interpose_origin *origin, struct interpos
 enum progress {
 	RELEASED, /* may go to the base */
 	WAITS, /* on the list of a copy */
-	STALLED, /* no room for a copy: the end of another one brings us back */
+	STALLED, /* no room for a copy: the end of another one, or of a sweep, brings us back */
 };
 
 static enum progress write_advance(struct interpose_origin *origin, struct interpose_write *write)
@@ -191,6 +208,7 @@ void interpose_write_work(struct work_struct *work)
 	struct blk_plug plug;
 
 	blk_start_plug(&plug);
+	submit_opened(origin);
 	while ((write = waiting_pop(origin))) {
 		enum progress progress = write_advance(origin, write);
 

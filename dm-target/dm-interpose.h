@@ -82,7 +82,8 @@ struct interpose_origin {
 	sector_t length;
 	unsigned int chunk_shift; /* log2 of sectors */
 	u64 chunks;
-	struct mapped_device *md; /* the live device; only compared */
+	unsigned int block_bytes; /* logical block of the base */
+	struct mapped_device *md; /* the live device; outlives its tables, and so us */
 	unsigned int tables; /* origins_mutex */
 
 	struct mutex change;
@@ -98,6 +99,8 @@ struct interpose_origin {
 	struct completion drained;
 	bool closed; /* lock */
 	struct bio_list gated; /* lock: came while it was closed */
+	unsigned int nr_gated; /* lock */
+	struct bio_list opened; /* lock: gated ones on their way, each holding the gate */
 
 	/* The epoch: changes only while the gate is drained. */
 	struct interpose_map *pass; /* NULL before the first point */
@@ -121,7 +124,8 @@ struct interpose_origin {
 	struct interpose_shelf *shelf; /* change and lock write */
 	struct interpose_copy *reserve; /* lock: memory for one chunk, for when there is no other */
 
-	struct work_struct write_work; /* looks at the waiting writes */
+	bool sweeping; /* lock: the store may soon have room */
+	struct work_struct write_work; /* looks at opened and waiting writes */
 	struct work_struct sweep_work; /* frees what an invalid snapshot held */
 	struct work_struct event_work; /* tells who waits on the device and on its images */
 };
@@ -195,7 +199,7 @@ void interpose_gate_relax(struct interpose_origin *origin);
 /* dm-interpose-write.c */
 int interpose_write(struct interpose_origin *origin, struct bio *bio,
 		    struct interpose_write *write);
-void interpose_write_gated(struct interpose_origin *origin, struct bio *bio);
+void interpose_bio_detach(struct bio *bio);
 void interpose_write_work(struct work_struct *work);
 void interpose_mark_kept(struct interpose_origin *origin, struct chunk_range range);
 
@@ -243,7 +247,7 @@ struct interpose_frozen {
 
 int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen,
 		     ktime_t deadline);
-void interpose_thaw(struct interpose_frozen *frozen);
+bool interpose_thaw(struct interpose_frozen *frozen);
 
 /* dm-interpose-message.c */
 int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,

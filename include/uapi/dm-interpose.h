@@ -57,8 +57,9 @@
  *
  *   <start> <length> interpose <base device> <base sector> <origin uuid> <chunk sectors>
  *
- * The table of the live device is this one line, from sector 0.  Two tables naming the same origin
- * uuid, loaded into the same device one after the other, hand the origin over with all its points.
+ * The table of the live device is this one line, from sector 0.  A table that names the uuid of the
+ * origin that is active on the same device takes it over with all its points when it is resumed; EBUSY for
+ * another device, while the device is suspended, or if length, chunk or logical block differ.
  *
  * INFO: <interface> <generation> <state> <last id> <points> <snapshots> <invalid snapshots>
  *       <store uuid>|- <chunk sectors> <copy bytes>/<copy budget> <map bytes>/<map bound>
@@ -86,18 +87,19 @@
  *
  * store <store uuid>
  *     Keeps the old data of snapshots taken from now on in that store (an active interpose-store).
- *     EBUSY while a snapshot needs another store; ENODEV: no such store; EINVAL: the origin's chunk is
- *     no multiple of the store's granule.  No answer.
+ *     EBUSY while a valid snapshot or an image needs another store; ENODEV: no such store; EINVAL: the origin's
+ *     chunk is no multiple of the store's granule, the store's logical block is larger than the
+ *     origin's, or the store lies on the origin or its base; EIO: the store has failed; ENOMEM.  No answer.
  * unstore
- *     Lets go of the store.  EBUSY while a valid snapshot needs it.  No answer.
+ *     Lets go of the store.  EBUSY while a valid snapshot or an image needs it.  No answer.
  * take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|-
  *     Takes a point.  <kind> is INTERPOSE_KIND_*, <data> up to INTERPOSE_DATA_MAX bytes in hex,
  *     <freeze list> devices "major:minor,..." whose filesystems are frozen meanwhile, top first; one that somebody
  *     else has frozen is used as it is and left frozen.
  *     Answer: "<generation> <id> <consistency>", consistency being INTERPOSE_CONSISTENCY_*.
  *     EEXIST: another point has that name; ETIMEDOUT: frozen or drained too slowly, nothing was taken;
- *     ENODEV: a snapshot, and no store; EIO: the store has failed; EBUSY: another point is being
- *     taken or the device is suspended; ENOSPC: INTERPOSE_POINTS_MAX reached; ENOMEM.
+ *     ENODEV: a snapshot, and no store; EIO: the store has failed; EBUSY: the device is
+ *     suspended, or suspends; EINTR: killed, the point may be taken (the same uuid asks); ENOSPC: INTERPOSE_POINTS_MAX reached; ENOMEM.
  * drop <generation> <id>
  *     Removes a point; what changed after it is from now on credited to the point before it.
  *     EBUSY while an image of it exists.  ESTALE: another generation; ENOENT: no such point (a drop
@@ -145,7 +147,8 @@
  *
  *   0 <length> interpose-store <device> <first sector>
  *
- * The device must hold a valid struct interpose_store_header.  INFO: <interface> <store uuid> <state> <used
+ * It serves from the load of its table to that table's end; its table cannot be replaced by another of the same
+ * store.  The device must hold a valid struct interpose_store_header.  INFO: <interface> <store uuid> <state> <used
  * sectors>/<usable sectors> <origins> <exceptions> <index bytes>/<index bound>, state being
  * INTERPOSE_STORE_*.
  */
