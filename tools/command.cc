@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+#include <boost/program_options.hpp>
 #include <fmt/format.h>
 #include <sstream>
 
@@ -11,6 +12,8 @@ namespace po = boost::program_options;
 
 namespace dmsnap::tool {
 namespace {
+
+constexpr const char* object_key = "DEVICE|NAME";
 
 constexpr const Command* all_commands[] = {
     &attach_command,
@@ -43,16 +46,13 @@ constexpr Option reporting_options[] = {
     {"reportformat", "basic|json", "for people, or for programs"},
 };
 
-/// May be repeated, as LVM's can.
-auto* flag() { return po::value<std::vector<bool>>()->zero_tokens()->composing(); }
-
 void add(po::options_description& description, std::span<const Option> options)
 {
     for (const Option& option : options) {
         if (option.value != nullptr)
             description.add_options()(option.name, po::value<std::string>()->value_name(option.value), option.text);
         else
-            description.add_options()(option.name, flag(), option.text);
+            description.add_options()(option.name, po::value<bool>()->zero_tokens(), option.text);
     }
 }
 
@@ -74,18 +74,32 @@ Error usage(const Command& command, std::string reason)
         .as(Fault::usage);
 }
 
+/// po::store() would refuse an option given twice, which LVM's users do, and would not count those without a value.
+Arguments collected(const po::parsed_options& parsed)
+{
+    Arguments::Options options;
+    std::vector<std::string> objects;
+    for (const auto& option : parsed.options) {
+        if (option.string_key == object_key)
+            objects.insert(objects.end(), option.value.begin(), option.value.end());
+        else
+            options[option.string_key].push_back(option.value.empty() ? std::string() : option.value.front());
+    }
+    return {std::move(options), std::move(objects)};
+}
+
 } // namespace
 
 std::size_t Arguments::count(const std::string& option) const
 {
-    const auto& value = options_[option];
-    return value.empty() ? 0 : value.as<std::vector<bool>>().size();
+    const auto found = options_.find(option);
+    return found != options_.end() ? found->second.size() : 0;
 }
 
 const std::string* Arguments::value(const std::string& option) const
 {
-    const auto& value = options_[option];
-    return value.empty() ? nullptr : &value.as<std::string>();
+    const auto found = options_.find(option);
+    return found != options_.end() ? &found->second.back() : nullptr;
 }
 
 const std::string& Arguments::require(const std::string& option) const
@@ -137,19 +151,14 @@ Arguments parse(const Command& command, const std::vector<std::string>& words)
 {
     po::options_description visible = options_of(command);
     po::options_description all;
-    all.add(visible).add_options()("object", po::value<std::vector<std::string>>());
+    all.add(visible).add_options()(object_key, po::value<std::vector<std::string>>());
     po::positional_options_description positional;
-    positional.add("object", -1);
-    po::variables_map options;
+    positional.add(object_key, -1);
     try {
-        po::store(po::command_line_parser(words).options(all).positional(positional).run(), options);
+        return collected(po::command_line_parser(words).options(all).positional(positional).run());
     } catch (const po::error& error) {
         throw usage(command, error.what());
     }
-    std::vector<std::string> objects;
-    if (const auto& value = options["object"]; !value.empty())
-        objects = value.as<std::vector<std::string>>();
-    return {std::move(options), std::move(objects)};
 }
 
 } // namespace dmsnap::tool

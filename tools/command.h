@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #pragma once
 
-#include <boost/program_options.hpp>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,17 +23,20 @@ enum Exit : int {
 /// A parsed command line.
 class Arguments {
 public:
-    Arguments(boost::program_options::variables_map options, std::vector<std::string> objects)
+    /// Each option's values in the order they were given; of one without a value, an empty text each time.
+    using Options = std::map<std::string, std::vector<std::string>>;
+
+    Arguments(Options options, std::vector<std::string> objects)
         : options_(std::move(options)), objects_(std::move(objects))
     {
     }
 
     /// DEVICE... or NAME...
     const std::vector<std::string>& objects() const { return objects_; }
-    /// How often an option without a value was given; 0 for one the verb does not have.
+    /// How often an option was given; 0 for one the verb does not have.
     std::size_t count(const std::string& option) const;
     bool has(const std::string& option) const { return count(option) > 0; }
-    /// The value of an option that was given.
+    /// The value of an option; of one given twice the last, as LVM has it.  nullptr if it was not given.
     const std::string* value(const std::string& option) const;
     /// The same; throws Error (Fault::usage) if it was not given.
     const std::string& require(const std::string& option) const;
@@ -41,7 +44,7 @@ public:
     void require_objects(std::size_t at_least, std::size_t at_most) const;
 
 private:
-    boost::program_options::variables_map options_;
+    Options options_;
     std::vector<std::string> objects_;
 };
 
