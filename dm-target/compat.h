@@ -10,6 +10,10 @@
 
 #include <linux/blkdev.h>
 #include <linux/fs.h>
+#if __has_include( \
+	<linux/hex.h>) /* split from linux/kernel.h, which no longer includes it by v7.2 */
+#include <linux/hex.h>
+#endif
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
