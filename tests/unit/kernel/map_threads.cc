@@ -146,7 +146,11 @@ TEST_CASE("a merge into a map that is being written loses nothing of either", "[
     for (int round = 0; round < 100; ++round) {
         const MapPtr to = make_map(bits);
         together([&to](unsigned i) { set_own(to, i, MAP_FALLBACK_SET); },
-            [&to, &from] { interpose_map_merge(to.get(), from.get()); });
+            [&to, &from] {
+                // Again and again, to be at the same words as the setters at some time.
+                for (int merge = 0; merge < 50; ++merge)
+                    interpose_map_merge(to.get(), from.get());
+            });
         INFO("round " << round);
         REQUIRE(test(to, low, high - 1));
         u64 wrong = 0;
