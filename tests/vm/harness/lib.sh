@@ -41,7 +41,9 @@ need_root() {
 ticking() {
     local label=$1 start=$SECONDS
     (
-        while sleep 5; do
+        # The sleep has to go too: whoever reads our stderr waits for its end.
+        trap 'kill "$nap"; exit' TERM
+        while sleep 5 & nap=$!; wait "$nap"; do
             say "  $label: $((SECONDS - start)) s"
         done
     ) </dev/null >/dev/null &
@@ -62,9 +64,10 @@ kill_job() {
 # in $attempted: were this function called where its status is looked at, `set -e` would not hold inside COMMAND.
 # A signal takes the command and its children along.
 attempt() {
-    local label=$1 log=$2 start=$SECONDS job
+    local label=$1 log=$2 start=$SECONDS job traps
     shift 2
     attempted=0
+    traps=$(trap -p INT TERM HUP)
     set -m
     "$@" </dev/null >"$log" 2>&1 &
     job=$!
@@ -75,6 +78,7 @@ attempt() {
     wait "$job" || attempted=$?
     quiet
     trap - INT TERM HUP
+    eval "$traps"
     if [ "$attempted" = 0 ] && [ $((SECONDS - start)) -ge 5 ]; then say "  $label: done in $((SECONDS - start)) s"; fi
 }
 

@@ -88,6 +88,11 @@ class Machine:
                                         stdout=open(self.logs / "qemu", "wb"), stderr=subprocess.STDOUT,
                                         start_new_session=True)
 
+    def forget_scratch(self):
+        """Once QEMU has the scratch disks open nobody else needs their names: nothing is left even if we are killed."""
+        for name, _, _ in DISKS:
+            (self.scratch / name).unlink(missing_ok=True)
+
     def running(self):
         return self.process is not None and self.process.poll() is None
 
