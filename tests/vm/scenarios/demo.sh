@@ -32,8 +32,8 @@ work_on_home() {
     while [[ ! -e $state/stop ]]; do
         record=$((record + 1))
         printf 'record %06d\n' "$record" >>/home/journal
-        sync /home/journal
         dd if=/dev/urandom of=/home/data bs=32k count=1 seek="$((RANDOM % 512))" conv=notrunc status=none
+        sync /home/journal /home/data
         echo "$record" >"$state/record"
         sleep 0.1
     done
@@ -69,6 +69,8 @@ clean_up() {
 } >/dev/null 2>&1
 
 prepare() {
+    # What the program that started us left open is nothing LVM need warn of.
+    export LVM_SUPPRESS_FD_WARNINGS=1
     pvcreate --quiet /dev/vdb
     vgcreate --quiet vg /dev/vdb
     lvcreate --quiet --yes --name home --size 128m vg
