@@ -2,8 +2,6 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "bucket.h"
 
-#include <utility>
-
 namespace dmsnap::test::kernel {
 
 Bucket::~Bucket() { sweep({}); }
@@ -16,7 +14,7 @@ std::size_t Bucket::sweep(const std::vector<u64>& living)
     exception** at = &head_;
     while (*at != nullptr) {
         exception* const entry = *at;
-        if (births_needed(head_, entry, living.data(), static_cast<unsigned>(living.size()))) {
+        if (births_needed(entry, living.data(), static_cast<unsigned>(living.size()))) {
             at = &entry->next;
             continue;
         }
@@ -25,20 +23,6 @@ std::size_t Bucket::sweep(const std::vector<u64>& living)
         ++swept;
     }
     return swept;
-}
-
-void Bucket::shuffle(Random& random)
-{
-    std::vector<exception*> all;
-    for (exception* entry = head_; entry != nullptr; entry = entry->next)
-        all.push_back(entry);
-    for (std::size_t i = all.size(); i > 1; --i)
-        std::swap(all[i - 1], all[random.below(i)]);
-    head_ = nullptr;
-    for (exception* entry : all) {
-        entry->next = head_;
-        head_ = entry;
-    }
 }
 
 std::vector<const exception*> Bucket::entries() const

@@ -5,7 +5,6 @@
 #pragma once
 
 #include "module.h"
-#include "random.h"
 
 #include <cstddef>
 #include <vector>
@@ -19,12 +18,11 @@ public:
     Bucket(const Bucket&) = delete;
     Bucket& operator=(const Bucket&) = delete;
 
-    /// At the head, as the store does it.
+    /// At the head, as the store does it: births of one chunk rise.
     void insert(u64 chunk, u64 birth, u64 slot);
     /// Takes out what births_needed() does not want, while it walks, as the store does it; returns how many.
+    /// `living`: ascending.
     std::size_t sweep(const std::vector<u64>& living);
-    /// Any other order of the chain.
-    void shuffle(Random& random);
 
     exception* head() const { return head_; }
     /// All in the order of the chain.
