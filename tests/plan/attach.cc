@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+
+#include "catch.h"
+#include "world.h"
+
+using namespace dmsnap;
+using namespace dmsnap::test;
+
+namespace {
+
+std::string refusal(World& world)
+{
+    try {
+        plan_attach(world.machine(), world.candidate(), {}, U);
+    } catch (const Error& error) {
+        return error.reason();
+    }
+    return {};
+}
+
+} // namespace
+
+TEST_CASE("attach replaces a single linear line in place", "[plan]")
+{
+    World world = linear_world();
+    CHECK(to_text(plan_attach(world.machine(), world.candidate(), {}, U)) ==
+          "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32\n"
+          "resume  vg-home\n");
+}
+
+TEST_CASE("attach puts any other table below itself, loaded before the device is suspended", "[plan]")
+{
+    World world = segmented_world();
+    CHECK(to_text(plan_attach(world.machine(), world.candidate(), Sectors{128}, U)) ==
+          "create  dmsnap-base-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-base  "
+          "0 2048 linear 8:16 0; 2048 2048 linear 8:32 64\n"
+          "load    vg-home  0 4096 interpose @dmsnap-base-aaaaaaaa 0 aaaaaaaa-1111-4111-8111-111111111111 128\n"
+          "resume  vg-home\n");
+}
+
+TEST_CASE("attach moves tables that may be active twice, and no others", "[plan]")
+{
+    for (const char* table : {"0 8192 striped 2 128 8:16 0 8:32 0\n", "0 8192 thin 253:4 1\n",
+             "0 8192 crypt aes-xts-plain64 00ff 0 8:16 4096\n"}) {
+        INFO(table);
+        World world(table);
+        CHECK(refusal(world).empty());
+    }
+    for (const char* table :
+        {"0 8192 thin-pool 253:1 253:2 128 0\n", "0 8192 multipath 0 0 1 1 service-time 0 1 1 8:16 1\n",
+            "0 8192 raid raid1 3 0 region_size 1024 2 8:16 8:32 8:48 8:64\n", "0 8192 snapshot-origin 253:1\n",
+            "0 8192 error\n", "0 4096 linear 8:16 0\n4096 4096 zero\n", "0 8192 writecache s 8:16 8:32 4096 0\n"}) {
+        INFO(table);
+        World world(table);
+        CHECK(refusal(world).find("cannot be moved") != std::string::npos);
+    }
+    World keyring("0 8192 crypt aes-xts-plain64 :64:logon:cryptsetup:x 0 8:16 4096\n");
+    CHECK(refusal(keyring).find("keyring") != std::string::npos);
+}
+
+TEST_CASE("attach does not show a key", "[plan]")
+{
+    World world("0 8192 crypt aes-xts-plain64 00ff00ff 0 8:16 4096\n");
+    const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+    CHECK(to_text(plan).find("00ff00ff") == std::string::npos);
+    for (const Step& step : plan)
+        CHECK(by_hand(step).find("00ff00ff") == std::string::npos);
+}
+
+TEST_CASE("attach refuses a device somebody is at work on", "[plan]")
+{
+    World suspended = linear_world();
+    suspended.dm.devices[suspended.device].suspended = true;
+    CHECK(refusal(suspended) == "it is suspended");
+    World loaded = linear_world();
+    loaded.dm.devices[loaded.device].inactive = parse_table("0 4096 error\n");
+    CHECK(refusal(loaded).find("another table") != std::string::npos);
+    World read_only = linear_world();
+    read_only.dm.devices[read_only.device].read_only = true;
+    CHECK(refusal(read_only).find("read-only") != std::string::npos);
+    World ours = linear_world();
+    ours.dm.devices[ours.device].uuid = "DMSNAP-x-base";
+    CHECK(refusal(ours) == "it is dmsnap's own");
+}
+
+TEST_CASE("attach refuses a plain disk and says what is missing", "[plan]")
+{
+    World world = linear_world();
+    Candidate disk = world.candidate();
+    disk.info.reset();
+    disk.block.dm_name.clear();
+    disk.block.kernel_name = "sda";
+    try {
+        plan_attach(world.machine(), disk, {}, U);
+        FAIL("was not refused");
+    } catch (const Error& error) {
+        CHECK(error.fault() == Fault::failed);
+        CHECK(error.next_step().find("the hook method for plain disks does not exist yet") != std::string::npos);
+    }
+}
+
+TEST_CASE("attach of what is attached does nothing, with another chunk size it fails", "[plan]")
+{
+    World world = linear_world();
+    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done());
+    CHECK(plan_attach(world.machine(), world.candidate(), {}, Q).empty());
+    CHECK(plan_attach(world.machine(), world.candidate(), Sectors{32}, Q).empty());
+    CHECK_THROWS_AS(plan_attach(world.machine(), world.candidate(), Sectors{64}, Q), Error);
+}
+
+TEST_CASE("detach is attach backwards", "[plan]")
+{
+    for (World world : {linear_world(), segmented_world()}) {
+        const std::string before = world.state();
+        REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done());
+        REQUIRE(world.state() != before);
+        const Machine machine = world.machine();
+        REQUIRE(world.run(plan_detach(machine, machine.origins.at(0), false)).done());
+        CHECK(world.state() == before);
+    }
+}
+
+TEST_CASE("detach removes the base last, once nothing uses it", "[plan]")
+{
+    World world = segmented_world();
+    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done());
+    const Machine machine = world.machine();
+    CHECK(to_text(plan_detach(machine, machine.origins.at(0), false)) ==
+          "load    vg-home  0 2048 linear 8:16 0; 2048 2048 linear 8:32 64\n"
+          "resume  vg-home\n"
+          "remove  dmsnap-base-aaaaaaaa\n");
+}
+
+TEST_CASE("detach refuses while there are snapshots and names them", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    const Machine machine = world.machine();
+    try {
+        plan_detach(machine, machine.origins.at(0), false);
+        FAIL("was not refused");
+    } catch (const Error& error) {
+        CHECK(error.reason() == "it has snapshots: s1");
+    }
+    CHECK(to_text(plan_detach(machine, machine.origins.at(0), true)) ==
+          "remove  dmsnap-s1\n"
+          "message vg-home  drop aaaaaaaa-1111-4111-8111-111111111111 1\n"
+          "message vg-home  unstore\n"
+          "load    vg-home  0 4096 linear 8:16 384\n"
+          "resume  vg-home\n"
+          "remove  dmsnap-store-bbbbbbbb\n");
+}
+
+TEST_CASE("detach never takes away an image that is in use", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    Machine machine = world.machine();
+    ImageState& image = machine.origins.at(0).images.at(0);
+    image.info.open_count = 1;
+    image.users = "mounted on /mnt";
+    for (bool force : {false, true}) {
+        try {
+            plan_detach(machine, machine.origins.at(0), force);
+            FAIL("was not refused");
+        } catch (const Error& error) {
+            CHECK(error.reason() == "it is mounted on /mnt");
+        }
+    }
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+
+#include "catch.h"
+#include "world.h"
+
+#include <functional>
+
+using namespace dmsnap;
+using namespace dmsnap::test;
+
+namespace {
+
+struct Scenario {
+    const char* name;
+    std::function<World()> make;
+    std::function<Plan(World&)> plan;
+};
+
+Plan take_snapshot(World& world)
+{
+    return plan_take(world.machine(), world.candidate(), snapshot_wish(), store_wish());
+}
+
+const Scenario reversible[] = {
+    {"attach a linear device", linear_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), {}, U); }},
+    {"attach a segmented device", segmented_world,
+        [](World& w) { return plan_attach(w.machine(), w.candidate(), {}, U); }},
+    {"create on a linear device", linear_world, take_snapshot},
+    {"create on a segmented device", segmented_world, take_snapshot},
+    {"create where no udevd runs",
+        [] {
+            World world = linear_world();
+            world.dm.udev = false;
+            return world;
+        },
+        take_snapshot},
+    {"checkpoint on a segmented device", segmented_world,
+        [](World& w) { return plan_take(w.machine(), w.candidate(), checkpoint_wish("c1", Q), {}); }},
+    {"create on an attached device", [] { return world_with_snapshot(linear_world()); },
+        [](World& w) { return plan_take(w.machine(), w.candidate(), snapshot_wish("s2", Q), {}); }},
+};
+
+const Scenario with_no_way_back[] = {
+    {"remove the last snapshot", [] { return world_with_snapshot(linear_world()); },
+        [](World& w) {
+            const Machine machine = w.machine();
+            return plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), false);
+        }},
+    {"release the last snapshot", [] { return world_with_snapshot(linear_world()); },
+        [](World& w) {
+            const Machine machine = w.machine();
+            return plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), true);
+        }},
+    {"detach by force", [] { return world_with_snapshot(segmented_world()); },
+        [](World& w) {
+            const Machine machine = w.machine();
+            return plan_detach(machine, machine.origins.at(0), true);
+        }},
+};
+
+unsigned calls_of(const Scenario& scenario)
+{
+    World world = scenario.make();
+    const unsigned before = world.dm.trouble.calls();
+    REQUIRE(world.run(scenario.plan(world)).done());
+    return world.dm.trouble.calls() - before;
+}
+
+std::string state_when_done(const Scenario& scenario)
+{
+    World world = scenario.make();
+    REQUIRE(world.run(scenario.plan(world)).done());
+    return world.state();
+}
+
+} // namespace
+
+TEST_CASE("a plan that fails at any call ends where it began", "[plan]")
+{
+    for (const Scenario& scenario : reversible) {
+        const unsigned calls = calls_of(scenario);
+        REQUIRE(calls >= 2);
+        for (unsigned call = 1; call <= calls; ++call) {
+            World world = scenario.make();
+            const std::string before = world.state();
+            const Plan plan = scenario.plan(world);
+            world.dm.trouble.fail_at(world.dm.trouble.calls() + call);
+            const Outcome outcome = world.run(plan);
+            INFO(scenario.name << ", call " << call);
+            REQUIRE(outcome.error);
+            CHECK(outcome.undone());
+            CHECK(world.state() == before);
+        }
+    }
+}
+
+TEST_CASE("a call that did its work and lost its answer is undone as well, or counts as done", "[plan]")
+{
+    for (const Scenario& scenario : reversible) {
+        const unsigned calls = calls_of(scenario);
+        const std::string done = state_when_done(scenario);
+        for (unsigned call = 1; call <= calls; ++call) {
+            World world = scenario.make();
+            const std::string before = world.state();
+            const Plan plan = scenario.plan(world);
+            world.dm.trouble.fail_at(world.dm.trouble.calls() + call, Trouble::When::after);
+            const Outcome outcome = world.run(plan);
+            INFO(scenario.name << ", call " << call);
+            CHECK(outcome.left_to_do.empty());
+            CHECK(world.state() == (outcome.done() ? done : before));
+        }
+    }
+}
+
+TEST_CASE("a swap that the kernel gives up leaves the old table running", "[plan]")
+{
+    for (const auto& make : {linear_world, segmented_world}) {
+        World world = make();
+        const std::string before = world.state();
+        const Plan plan = take_snapshot(world);
+        world.dm.swap_fails = true;
+        const Outcome outcome = world.run(plan);
+        CHECK(outcome.undone());
+        CHECK(world.state() == before);
+    }
+}
+
+TEST_CASE("what cannot be undone is left as commands", "[plan]")
+{
+    World world = segmented_world();
+    const Plan plan = take_snapshot(world);
+    // From the image's creation on nothing works any more.
+    world.dm.trouble.fail_from(world.dm.trouble.calls() + 9);
+    const Outcome outcome = world.run(plan);
+    REQUIRE(outcome.error);
+    REQUIRE(outcome.taken);
+    CHECK_FALSE(outcome.undone());
+    const std::vector<std::string> expected = {
+        "dmsetup message 'vg-home' 0 drop " + U.text() + " 1",
+        "dmsetup message 'vg-home' 0 unstore",
+        "printf '%s\\n' '0 2048 linear 8:16 0' '2048 2048 linear 8:32 64' | dmsetup load 'vg-home'",
+        "dmsetup resume 'vg-home'",
+        "dmsetup remove 'dmsnap-base-aaaaaaaa'",
+        "dmsetup remove 'dmsnap-store-bbbbbbbb'",
+    };
+    CHECK(outcome.left_to_do == expected);
+}
+
+TEST_CASE("before the point of no return all is undone, after it the rest is left as commands", "[plan]")
+{
+    for (const Scenario& scenario : with_no_way_back) {
+        const unsigned calls = calls_of(scenario);
+        unsigned undone = 0;
+        unsigned left = 0;
+        for (unsigned call = 1; call <= calls; ++call) {
+            World world = scenario.make();
+            const std::string before = world.state();
+            const Plan plan = scenario.plan(world);
+            world.dm.trouble.fail_at(world.dm.trouble.calls() + call);
+            const Outcome outcome = world.run(plan);
+            INFO(scenario.name << ", call " << call);
+            REQUIRE(outcome.error);
+            if (outcome.undone()) {
+                ++undone;
+                CHECK(left == 0);
+                CHECK(world.state() == before);
+            } else {
+                ++left;
+                CHECK(world.state() != before);
+                CHECK(outcome.left_to_do.back() == by_hand(plan.back()));
+            }
+        }
+        INFO(scenario.name);
+        CHECK(undone == 2); // the image's removal, and the drop or release
+        CHECK(left == calls - undone);
+    }
+}
+
+TEST_CASE("a device of the same name is not taken for the one a failed plan made", "[plan]")
+{
+    World world = segmented_world();
+    const Plan plan = take_snapshot(world);
+    world.dm.add("dmsnap-s1", "0 8 error\n");
+    const std::string before = world.state();
+    CHECK(world.run(plan).undone());
+    CHECK(world.state() == before);
+}
+
+TEST_CASE("progress tells every step and every undo", "[plan]")
+{
+    World world = linear_world();
+    const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+    world.dm.trouble.fail_at(world.dm.trouble.calls() + 2);
+    std::string told;
+    execute(plan, world.dm, world.host, [&](const std::string& line) { told += line; });
+    CHECK(told == to_text(plan) + "undo " + to_text(plan[1]) + "undo " + to_text(plan[0]));
+}

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/// \file
+/// Device-mapper and host as models, that fail when told.
+#pragma once
+
+#include "base/error.h"
+#include "ops/naming.h"
+#include "plan/dm.h"
+#include "plan/host.h"
+#include "table/status.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace dmsnap::test {
+
+/// Counts the calls that change something and lets one of them fail.
+class Trouble {
+public:
+    enum class When {
+        before, ///< the call does nothing
+        after,  ///< the call does it all, and says it failed
+    };
+
+    void fail_at(unsigned call, When when = When::before)
+    {
+        at_ = call;
+        when_ = when;
+    }
+    /// From that call on everything fails.
+    void fail_from(unsigned call)
+    {
+        fail_at(call);
+        for_ever_ = true;
+    }
+    unsigned calls() const { return calls_; }
+
+    /// Does `act` or not, and throws if it is this call's turn.
+    template <typename Act> void during(const std::string& subject, Act act)
+    {
+        ++calls_;
+        const bool fails = at_ != 0 && (calls_ == at_ || (for_ever_ && calls_ > at_));
+        if (!fails || when_ == When::after)
+            act();
+        if (fails)
+            throw Error(subject, "do it", EIO);
+    }
+
+private:
+    unsigned calls_ = 0;
+    unsigned at_ = 0;
+    When when_ = When::before;
+    bool for_ever_ = false;
+};
+
+/// One device of the model.
+struct FakeDevice {
+    std::string uuid;
+    DeviceNumber number;
+    Table live;
+    Table inactive;
+    bool suspended = false;
+    bool read_only = false;
+    bool operator==(const FakeDevice&) const = default;
+};
+
+/// What the kernel keeps of an origin while an interpose table is live.
+struct FakeOrigin {
+    Uuid generation;
+    std::uint64_t last_id = 0;
+    std::vector<Point> points;
+    std::optional<Uuid> store;
+};
+
+/// A device-mapper with devices, slots and origins.  Numbers of devices are never used twice.
+class FakeDm final : public Dm {
+public:
+    Trouble trouble;
+    std::map<DmName, FakeDevice> devices;
+    std::map<Uuid, FakeOrigin> origins;
+    bool udev = true;
+    /// The next resume that swaps tables loses the new one and leaves the old one suspended.
+    bool swap_fails = false;
+
+    /// A device as somebody else made it.
+    DmName add(const std::string& name, const std::string& table)
+    {
+        devices[DmName(name)] = {"", next_number(), parse_table(table), {}, false, false};
+        return DmName(name);
+    }
+
+    /// All there is, but for what counts up: numbers of devices and ids of points.
+    std::string state() const
+    {
+        std::string text;
+        for (const auto& [name, device] : devices) {
+            text += name.text() + " " + device.uuid + (device.suspended ? " suspended" : "") +
+                    (device.inactive.empty() ? "" : " inactive") + "\n" + to_text(device.live);
+        }
+        for (const auto& [uuid, origin] : origins) {
+            text += "origin " + uuid.text() + " store " + (origin.store ? origin.store->text() : "-") + "\n";
+            for (const Point& point : origin.points)
+                text += "  " + std::string(to_text(point.kind)) + " " + point.name.text() + "\n";
+        }
+        return text;
+    }
+
+    std::vector<DmName> list() override
+    {
+        std::vector<DmName> names;
+        for (const auto& [name, device] : devices)
+            names.push_back(name);
+        return names;
+    }
+
+    std::optional<DmInfo> info(const DmName& name) override
+    {
+        const auto found = devices.find(name);
+        if (found == devices.end())
+            return std::nullopt;
+        const FakeDevice& device = found->second;
+        return DmInfo{name, device.uuid, device.number, device.suspended, !device.live.empty(),
+            !device.inactive.empty(), device.read_only, 0, 0};
+    }
+
+    std::optional<DmInfo> info(DeviceNumber number) override
+    {
+        for (const auto& [name, device] : devices)
+            if (device.number == number)
+                return info(name);
+        return std::nullopt;
+    }
+
+    Table table(const DmName& name) override { return at(name).live; }
+
+    std::vector<StatusLine> status(const DmName& name) override
+    {
+        const FakeDevice& device = at(name);
+        if (const Interpose* line = interpose_line(device.live))
+            return {{{0}, length(device.live), INTERPOSE_TARGET, to_text(status_of(*line))}};
+        if (device.uuid.ends_with("-store"))
+            return {{{0}, length(device.live), INTERPOSE_TARGET_STORE, to_text(status_of_store(device))}};
+        return {};
+    }
+
+    std::optional<TargetVersion> target_version(const std::string&) override
+    {
+        return TargetVersion{INTERPOSE_INTERFACE, 0, 0};
+    }
+
+    bool udev_runs() override { return udev; }
+
+    void create(const NewDevice& device) override
+    {
+        trouble.during(device.name.text(), [&] {
+            if (devices.count(device.name) != 0)
+                throw Error(device.name.text(), "create it", EEXIST);
+            require_numbers(device.table);
+            devices[device.name] = {device.uuid, next_number(), device.table, {}, false, device.read_only};
+        });
+    }
+
+    void load(const DmName& name, const Table& table) override
+    {
+        trouble.during(name.text(), [&] {
+            require_numbers(table);
+            at(name).inactive = table;
+        });
+    }
+
+    void clear(const DmName& name) override
+    {
+        trouble.during(name.text(), [&] { at(name).inactive.clear(); });
+    }
+
+    void resume(const DmName& name, Visibility) override
+    {
+        FakeDevice& device = at(name);
+        if (swap_fails && !device.inactive.empty()) {
+            swap_fails = false;
+            device.inactive.clear();
+            device.suspended = true;
+            throw Error(name.text(), "resume it", EIO);
+        }
+        trouble.during(name.text(), [&] {
+            device.suspended = false;
+            if (device.inactive.empty())
+                return;
+            swap_origin(device);
+            device.live = std::exchange(device.inactive, {});
+        });
+    }
+
+    void remove(const DmName& name) override
+    {
+        trouble.during(name.text(), [&] {
+            const DeviceNumber number = at(name).number;
+            for (const auto& [other, device] : devices) {
+                for (const Table* table : {&device.live, &device.inactive}) {
+                    const auto below = dmsnap::devices(*table);
+                    if (std::find(below.begin(), below.end(), DeviceRef(number)) != below.end())
+                        throw Error(name.text(), "remove it", EBUSY);
+                }
+            }
+            devices.erase(name);
+        });
+    }
+
+    std::string message(const DmName& name, const Message& message) override
+    {
+        const Interpose* line = interpose_line(at(name).live);
+        if (line == nullptr)
+            throw Error(name.text(), "send a message", EINVAL);
+        FakeOrigin& origin = origins.at(line->origin);
+        if (std::holds_alternative<PointsMessage>(message))
+            return to_text(PointsPage{origin.generation, std::nullopt, origin.points});
+        std::string answer;
+        trouble.during(name.text(),
+            [&] { answer = std::visit([&](const auto& m) { return answer_to(m, *line, origin); }, message); });
+        return answer;
+    }
+
+private:
+    FakeDevice& at(const DmName& name)
+    {
+        const auto found = devices.find(name);
+        if (found == devices.end())
+            throw Error(name.text(), "find it", ENXIO);
+        return found->second;
+    }
+
+    InterposeStatus status_of(const Interpose& line) const
+    {
+        const FakeOrigin& origin = origins.at(line.origin);
+        InterposeStatus status{INTERPOSE_INTERFACE, origin.generation, INTERPOSE_STATE_ACTIVE, {}};
+        auto& details = status.details.emplace();
+        details.last_id = origin.last_id;
+        details.points = origin.points.size();
+        for (const Point& point : origin.points)
+            details.snapshots += point.kind == PointKind::snapshot ? 1 : 0;
+        details.store = origin.store;
+        details.chunk = line.chunk;
+        return status;
+    }
+
+    StoreStatus status_of_store(const FakeDevice& device) const
+    {
+        const std::string prefix(uuid_prefix);
+        const auto uuid = Uuid::from_text(std::string_view(device.uuid).substr(prefix.size(), 36));
+        StoreStatus status{INTERPOSE_INTERFACE, *uuid, INTERPOSE_STORE_OK, {}};
+        auto& details = status.details.emplace();
+        for (const auto& [origin_uuid, origin] : origins)
+            details.origins += origin.store == uuid ? 1 : 0;
+        return status;
+    }
+
+    DeviceNumber next_number() { return {253, minor_++}; }
+
+    /// The kernel knows nothing of names.
+    static void require_numbers(const Table& table)
+    {
+        if (to_text(table).find('@') != std::string::npos)
+            throw Error("table", "load it", EINVAL);
+    }
+
+    void swap_origin(const FakeDevice& device)
+    {
+        const Interpose* before = interpose_line(device.live);
+        const Interpose* after = interpose_line(device.inactive);
+        if (before != nullptr && (after == nullptr || after->origin != before->origin))
+            origins.erase(before->origin);
+        if (after != nullptr && origins.count(after->origin) == 0)
+            origins[after->origin].generation = after->origin;
+    }
+
+    std::string answer_to(const StoreMessage& m, const Interpose&, FakeOrigin& origin)
+    {
+        if (devices.count(store_name(m.store)) == 0)
+            throw Error("origin", "use a store", ENODEV);
+        origin.store = m.store;
+        return {};
+    }
+    static std::string answer_to(const UnstoreMessage&, const Interpose&, FakeOrigin& origin)
+    {
+        for (const Point& point : origin.points)
+            if (point.kind == PointKind::snapshot)
+                throw Error("origin", "leave its store", EBUSY);
+        origin.store.reset();
+        return {};
+    }
+    static std::string answer_to(const TakeMessage& m, const Interpose&, FakeOrigin& origin)
+    {
+        if (m.kind == PointKind::snapshot && !origin.store)
+            throw Error("origin", "take a point", ENODEV);
+        origin.points.push_back({++origin.last_id, m.kind, true, 0, m.point, Consistency::fs, 0, m.name, m.data});
+        return to_text(TakeAnswer{{origin.generation, origin.last_id}, Consistency::fs});
+    }
+    std::string answer_to(const DropMessage& m, const Interpose& line, FakeOrigin& origin)
+    {
+        const auto same = [&](const Point& point) { return point.id == m.point.id; };
+        if (m.point.generation != origin.generation)
+            throw Error("origin", "drop a point", ESTALE);
+        if (std::none_of(origin.points.begin(), origin.points.end(), same))
+            throw Error("origin", "drop a point", ENOENT);
+        for (const auto& [name, device] : devices)
+            for (const TableLine& l : device.live)
+                if (const auto* image = std::get_if<InterposeImage>(&l.target))
+                    if (image->origin == line.origin && image->point == m.point)
+                        throw Error("origin", "drop a point", EBUSY);
+        std::erase_if(origin.points, same);
+        return {};
+    }
+    static std::string answer_to(const ReleaseMessage& m, const Interpose&, FakeOrigin& origin)
+    {
+        for (Point& point : origin.points)
+            if (point.id == m.point.id)
+                point.kind = PointKind::checkpoint;
+        return {};
+    }
+    static std::string answer_to(const PointsMessage&, const Interpose&, FakeOrigin&) { return {}; }
+    static std::string answer_to(const ChangedMessage&, const Interpose&, FakeOrigin&) { return {}; }
+
+    std::uint32_t minor_ = 0;
+};
+
+class FakeHost final : public Host {
+public:
+    /// Shared with the FakeDm, so that one number counts through all calls.
+    explicit FakeHost(Trouble& trouble) : trouble_(trouble) {}
+
+    std::set<std::string> links;
+    std::vector<std::string> formatted;
+
+    void format_store(const StoreFormat& store) override
+    {
+        trouble_.during(store.path, [&] { formatted.push_back(store.path); });
+    }
+    void sync_filesystems(const std::vector<std::string>&) override
+    {
+        trouble_.during("sync", [] {});
+    }
+    void make_link(const std::string& path, const DmName&) override
+    {
+        trouble_.during(path, [&] { links.insert(path); });
+    }
+    void remove_link(const std::string& path) override
+    {
+        trouble_.during(path, [&] { links.erase(path); });
+    }
+
+private:
+    Trouble& trouble_;
+};
+
+} // namespace dmsnap::test

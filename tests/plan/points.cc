@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+
+#include "catch.h"
+#include "world.h"
+
+using namespace dmsnap;
+using namespace dmsnap::test;
+
+namespace {
+
+template <typename Call> std::string reason_of(Call call)
+{
+    try {
+        call();
+    } catch (const Error& error) {
+        return error.reason();
+    }
+    return "no error";
+}
+
+template <typename Call> Fault fault_of(Call call)
+{
+    try {
+        call();
+    } catch (const Error& error) {
+        return error.fault();
+    }
+    throw std::runtime_error("no error");
+}
+
+} // namespace
+
+TEST_CASE("create on a device that is not attached does it all in one plan", "[plan]")
+{
+    World world = linear_world();
+    CHECK(to_text(plan_take(world.machine(), world.candidate(), snapshot_wish(), store_wish())) ==
+          "format  /dev/sdd  store bbbbbbbb-2222-4222-8222-222222222222 length 65536 granule 32\n"
+          "create  dmsnap-store-bbbbbbbb  DMSNAP-bbbbbbbb-2222-4222-8222-222222222222-store  "
+          "0 65536 interpose-store 8:48 0\n"
+          "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32\n"
+          "resume  vg-home\n"
+          "message vg-home  store bbbbbbbb-2222-4222-8222-222222222222\n"
+          "sync    /home\n"
+          "message vg-home  take cccccccc-3333-4333-8333-333333333333 snapshot s1 - 10000 253:0\n"
+          "create  dmsnap-s1  DMSNAP-SNAP-cccccccc-3333-4333-8333-333333333333 read-only  "
+          "0 4096 interpose-image aaaaaaaa-1111-4111-8111-111111111111 @taken\n");
+}
+
+TEST_CASE("a further snapshot uses the store its origin has", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    CHECK(to_text(plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {})) ==
+          "sync    /home\n"
+          "message vg-home  take dddddddd-4444-4444-8444-444444444444 snapshot s2 - 10000 253:0\n"
+          "create  dmsnap-s2  DMSNAP-SNAP-dddddddd-4444-4444-8444-444444444444 read-only  "
+          "0 4096 interpose-image aaaaaaaa-1111-4111-8111-111111111111 @taken\n");
+}
+
+TEST_CASE("a store that is active is used as it is", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    const DmName other = world.dm.add("vg-var", "0 4096 linear 8:64 0\n");
+    world.device = other;
+    PointWish wish = snapshot_wish("v1", Q);
+    wish.new_origin = Q;
+    wish.mount_points.clear();
+    wish.freeze.clear();
+    CHECK(to_text(plan_take(world.machine(), world.candidate(), wish, store_wish())) ==
+          "load    vg-var  0 4096 interpose 8:64 0 dddddddd-4444-4444-8444-444444444444 32\n"
+          "resume  vg-var\n"
+          "message vg-var  store bbbbbbbb-2222-4222-8222-222222222222\n"
+          "message vg-var  take dddddddd-4444-4444-8444-444444444444 snapshot v1 - 10000 -\n"
+          "create  dmsnap-v1  DMSNAP-SNAP-dddddddd-4444-4444-8444-444444444444 read-only  "
+          "0 4096 interpose-image dddddddd-4444-4444-8444-444444444444 @taken\n");
+}
+
+TEST_CASE("a checkpoint needs no store and has no image", "[plan]")
+{
+    World world = linear_world();
+    CHECK(to_text(plan_take(world.machine(), world.candidate(), checkpoint_wish("c1", Q), {})) ==
+          "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32\n"
+          "resume  vg-home\n"
+          "message vg-home  take dddddddd-4444-4444-8444-444444444444 checkpoint c1 - 10000 -\n");
+}
+
+TEST_CASE("a link is made by the plan where no udevd runs", "[plan]")
+{
+    World world = linear_world();
+    world.dm.udev = false;
+    const std::string plan = to_text(plan_take(world.machine(), world.candidate(), snapshot_wish(), store_wish()));
+    CHECK(plan.ends_with("link    /dev/dmsnap/s1/vg-home  dmsnap-s1\n"));
+}
+
+TEST_CASE("a snapshot without a store is wrong usage that names the option", "[plan]")
+{
+    World world = linear_world();
+    try {
+        plan_take(world.machine(), world.candidate(), snapshot_wish(), {});
+        FAIL("was not refused");
+    } catch (const Error& error) {
+        CHECK(error.fault() == Fault::usage);
+        CHECK(error.next_step().find("--store") != std::string::npos);
+    }
+}
+
+TEST_CASE("a name is given once an origin, and an image's once a machine", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), snapshot_wish("s1", Q), {}); }) ==
+          "it has a point of that name");
+    world.dm.add("dmsnap-s2", "0 8 error\n");
+    CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {}); }) ==
+          "a device-mapper device \"dmsnap-s2\" exists");
+    CHECK(
+        reason_of([&] { plan_take(world.machine(), world.candidate(), checkpoint_wish("s2", Q), {}); }) == "no error");
+    CHECK(fault_of([&] { plan_take(world.machine(), world.candidate(), snapshot_wish(P.text(), Q), {}); }) ==
+          Fault::usage);
+    CHECK(fault_of([&] {
+        plan_take(world.machine(), world.candidate(), snapshot_wish(std::string(121, 'x'), Q), {});
+    }) == Fault::usage);
+}
+
+TEST_CASE("a store in use is refused whatever the answer, a signature only without a yes", "[plan]")
+{
+    StoreFacts facts = clean_store();
+    CHECK_FALSE(store_refusal(facts, false));
+    CHECK_FALSE(only_signature_refuses(facts));
+
+    facts.signature = Signature{"ext4 filesystem", false};
+    CHECK(store_refusal(facts, false) == "it has a ext4 filesystem");
+    CHECK_FALSE(store_refusal(facts, true));
+    CHECK(only_signature_refuses(facts));
+
+    const auto refused_always = [](const StoreFacts& bad) {
+        INFO(store_refusal(bad, true).value_or("not refused"));
+        CHECK(store_refusal(bad, false));
+        CHECK(store_refusal(bad, true));
+        CHECK_FALSE(only_signature_refuses(bad));
+    };
+    facts.signature->physical_volume = true;
+    refused_always(facts);
+    for (StackRelation relation : {StackRelation::same, StackRelation::above, StackRelation::below}) {
+        facts = clean_store();
+        facts.to_origin = relation;
+        refused_always(facts);
+    }
+    facts = clean_store();
+    facts.users.mounts = {{"/mnt", "ext4"}};
+    refused_always(facts);
+    facts = clean_store();
+    facts.users.swap = true;
+    refused_always(facts);
+    facts = clean_store();
+    facts.claimed = true;
+    refused_always(facts);
+    facts = clean_store();
+    facts.device.read_only = true;
+    refused_always(facts);
+    facts = clean_store();
+    facts.device.zoned = true;
+    refused_always(facts);
+    facts = clean_store();
+    facts.device.size = {INTERPOSE_STORE_SECTORS_MIN - 1};
+    refused_always(facts);
+}
+
+TEST_CASE("a header of a store that is not in use stands against nothing", "[plan]")
+{
+    StoreFacts facts = clean_store();
+    facts.header.header = StoreHeader{S, 1, {65536}, {32}};
+    CHECK_FALSE(store_refusal(facts, false));
+    facts.header = {std::nullopt, "store header with a wrong checksum"};
+    CHECK(store_refusal(facts, false));
+    CHECK_FALSE(store_refusal(facts, true));
+}
+
+TEST_CASE("a store cannot be changed while snapshots need it", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    StoreWish other = store_wish();
+    other.facts.device.number = {8, 64};
+    other.new_store = Q;
+    CHECK(reason_of([&] {
+        plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), other);
+    }).find("keep their data in") != std::string::npos);
+}
+
+TEST_CASE("the last snapshot to go takes the store with it", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    REQUIRE(world.run(plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {})).done());
+    Machine machine = world.machine();
+    const OriginState* origin = &machine.origins.at(0);
+    const Plan first = plan_remove(machine, *origin, origin->points.at(0), false);
+    CHECK(to_text(first) == "remove  dmsnap-s1\n"
+                            "message vg-home  drop aaaaaaaa-1111-4111-8111-111111111111 1\n");
+    REQUIRE(world.run(first).done());
+    machine = world.machine();
+    origin = &machine.origins.at(0);
+    const Plan last = plan_remove(machine, *origin, origin->points.at(0), true);
+    CHECK(to_text(last) == "remove  dmsnap-s2\n"
+                           "message vg-home  release aaaaaaaa-1111-4111-8111-111111111111 2\n"
+                           "message vg-home  unstore\n"
+                           "remove  dmsnap-store-bbbbbbbb\n");
+    REQUIRE(world.run(last).done());
+    machine = world.machine();
+    origin = &machine.origins.at(0);
+    REQUIRE(origin->points.size() == 1);
+    CHECK(plan_remove(machine, *origin, origin->points.at(0), true).empty());
+    CHECK(to_text(plan_remove(machine, *origin, origin->points.at(0), false)) ==
+          "message vg-home  drop aaaaaaaa-1111-4111-8111-111111111111 2\n");
+}
+
+TEST_CASE("a store that another origin uses stays", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    world.dm.origins[Q].store = S;
+    Machine machine = world.machine();
+    OriginState second = machine.origins.at(0);
+    second.line.origin = Q;
+    machine.origins.push_back(second);
+    const OriginState& origin = machine.origins.at(0);
+    CHECK(to_text(plan_remove(machine, origin, origin.points.at(0), false)).find("dmsnap-store") == std::string::npos);
+}
+
+TEST_CASE("a point is found by name, uuid or generation and id, and by nothing that comes near", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    const Machine machine = world.machine();
+    const OriginState& origin = machine.origins.at(0);
+    const std::string G = origin.status.generation.text();
+    CHECK(resolve_point(origin, "s1").id == 1);
+    CHECK(resolve_point(origin, P.text()).id == 1);
+    CHECK(resolve_point(origin, G + ":1").id == 1);
+    for (const std::string& text : std::vector<std::string>{
+             "s", "S1", "s11", "1", "", ":1", G, G + ":", G + ":01x", G + ":2", Q.text(), Q.text() + ":1"}) {
+        INFO(text);
+        CHECK(fault_of([&] { resolve_point(origin, text); }) == Fault::chain_broken);
+    }
+}
+
+TEST_CASE("a name that two devices have must be told apart", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    Machine machine = world.machine();
+    CHECK(find_point(machine, nullptr, "s1").origin == &machine.origins.at(0));
+    CHECK(reason_of([&] { find_point(machine, nullptr, "s2"); }) == "there is no such point");
+    machine.origins.push_back(machine.origins.at(0));
+    machine.origins.at(1).info.name = DmName("vg-var");
+    CHECK(reason_of([&] { find_point(machine, nullptr, "s1"); }) == "vg-home and vg-var have a point of that name");
+    CHECK(find_point(machine, &machine.origins.at(1), "s1").origin == &machine.origins.at(1));
+}
+
+TEST_CASE("what a dead command left behind is found, and nothing else", "[plan]")
+{
+    World world = world_with_snapshot(segmented_world());
+    CHECK(world.machine().leftovers.empty());
+    world.dm.add("dmsnap-base-dddddddd", "0 8 linear 8:16 0\n");
+    world.dm.devices[DmName("dmsnap-base-dddddddd")].uuid = base_uuid(Q);
+    world.dm.add("dmsnap-store-dddddddd", "0 8192 interpose-store 8:80 0\n");
+    world.dm.devices[DmName("dmsnap-store-dddddddd")].uuid = store_uuid(Q);
+    world.dm.add("dmsnap-x", "0 8 error\n"); // a name like ours, and no uuid of ours
+    CHECK(to_text(plan_tidy(world.machine())) == "remove  dmsnap-base-dddddddd\n"
+                                                 "remove  dmsnap-store-dddddddd\n");
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "fakes.h"
+
+#include "machine/survey.h"
+#include "ops/attach.h"
+#include "ops/remove.h"
+#include "ops/take.h"
+#include "plan/execute.h"
+
+namespace dmsnap::test {
+
+inline const Uuid U = *Uuid::from_text("aaaaaaaa-1111-4111-8111-111111111111");
+inline const Uuid S = *Uuid::from_text("bbbbbbbb-2222-4222-8222-222222222222");
+inline const Uuid P = *Uuid::from_text("cccccccc-3333-4333-8333-333333333333");
+inline const Uuid Q = *Uuid::from_text("dddddddd-4444-4444-8444-444444444444");
+
+/// A machine with one device that may become an origin.
+struct World {
+    FakeDm dm;
+    FakeHost host{dm.trouble};
+    DmName device;
+
+    explicit World(const std::string& table, const std::string& name = "vg-home") : device(dm.add(name, table)) {}
+
+    /// Nothing of this machine is looked at.
+    Machine machine() { return survey(dm, {"/nonexistent", "/nonexistent", "/nonexistent"}); }
+
+    Candidate candidate()
+    {
+        const DmInfo info = *dm.info(device);
+        BlockDevice block;
+        block.number = info.number;
+        block.kernel_name = "dm-0";
+        block.dm_name = device.text();
+        block.size = length(dm.table(device));
+        block.logical_block = {512};
+        return {block, info, dm.table(device)};
+    }
+
+    Outcome run(const Plan& plan) { return execute(plan, dm, host); }
+    std::string state() const
+    {
+        std::string text = dm.state();
+        for (const std::string& link : host.links)
+            text += "link " + link + "\n";
+        return text;
+    }
+};
+
+inline World linear_world() { return World("0 4096 linear 8:16 384\n"); }
+inline World segmented_world() { return World("0 2048 linear 8:16 0\n2048 2048 linear 8:32 64\n"); }
+
+inline StoreFacts clean_store()
+{
+    StoreFacts facts;
+    facts.device.number = {8, 48};
+    facts.device.kernel_name = "sdd";
+    facts.device.size = {65541};
+    facts.device.logical_block = {512};
+    return facts;
+}
+
+inline StoreWish store_wish() { return {clean_store(), "/dev/sdd", S, false}; }
+
+inline PointWish snapshot_wish(const std::string& name = "s1", const Uuid& uuid = P)
+{
+    PointWish wish(PointKind::snapshot, PointName(name));
+    wish.uuid = uuid;
+    wish.new_origin = U;
+    wish.freeze = {{253, 0}};
+    wish.mount_points = {"/home"};
+    return wish;
+}
+
+inline PointWish checkpoint_wish(const std::string& name, const Uuid& uuid)
+{
+    PointWish wish(PointKind::checkpoint, PointName(name));
+    wish.uuid = uuid;
+    wish.new_origin = U;
+    return wish;
+}
+
+/// Attached, with snapshot "s1" in store S.
+inline World world_with_snapshot(World world)
+{
+    const Outcome outcome = world.run(plan_take(world.machine(), world.candidate(), snapshot_wish(), store_wish()));
+    if (outcome.error)
+        throw *outcome.error;
+    return world;
+}
+
+} // namespace dmsnap::test
