@@ -51,11 +51,14 @@ def select(names):
     return [test for test in table if test.name in names]
 
 
-def groups(selected):
-    """Lists of tests that share a boot; those of group `alone` share theirs with nobody."""
+def groups(selected, merge=False):
+    """Lists of tests that share a boot; those of group `alone` share theirs with nobody.
+
+    With `merge`, for a kernel slow to boot and to look for leaks, groups that may be emulated alike share one, too.
+    """
     shared = {}
     for test in selected:
-        key = test.name if test.group.endswith("alone") else test.group
+        key = test.name if test.group.endswith("alone") else test.single_thread if merge else test.group
         shared.setdefault(key, []).append(test)
     return list(shared.values())
 
