@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "base/error.h"
+#include "base/text.h"
 #include "dm-interpose.h"
 #include "session.h"
+#include "world/file.h"
 
 #include <fmt/format.h>
 
@@ -28,6 +30,9 @@ int run_help(const Arguments& arguments)
 int run_version(const Arguments&)
 {
     print(fmt::format("dmsnap {}, interface {}\n", DMSNAP_VERSION, INTERPOSE_INTERFACE));
+    // Asking device-mapper would load it.
+    if (const std::string module = first_line("/sys/module/dm_interpose/version"); !module.empty())
+        print(fmt::format("module dm-interpose {}\n", printable(module)));
     return exit_done;
 }
 

@@ -75,9 +75,33 @@ std::string users_of(const DmInfo& info, const Roots& roots)
 
 bool is_private(const DmInfo& info) { return info.uuid.starts_with(uuid_prefix); }
 
+/// What an image tells of an origin that has lost its table.
+void add_gone(Machine& machine, Dm& dm, const Device& device, const InterposeImage& line, const Roots& roots)
+{
+    const auto name = point_of_image_name(device.info.name.text());
+    const auto uuid = point_of_image_uuid(device.info.uuid);
+    if (!name || !uuid || !line.point)
+        return;
+    const ImageStatus status = parse_image_status(status_text(dm, device.info.name));
+    OriginState gone{device.info, device.table, Interpose{DeviceNumber{}, {}, line.origin, {}}, {}, {}, {}, {}};
+    gone.status.interface = status.interface;
+    gone.status.generation = line.point->generation;
+    gone.status.details.emplace().failure = status.details ? status.details->failure : std::nullopt;
+    gone.points.push_back(
+        Point{line.point->id, PointKind::snapshot, false, 0, *uuid, Consistency::crash, 1, *name, {}});
+    gone.images.push_back({device.info, device.table, line, users_of(device.info, roots)});
+    machine.gone.push_back(std::move(gone));
+}
+
 NewDevice as_found(const Device& device)
 {
     return {device.info.name, device.info.uuid, device.table, Visibility::private_device, device.info.read_only};
+}
+
+bool has_origin(const Machine& machine, const Uuid& uuid)
+{
+    return std::any_of(machine.origins.begin(), machine.origins.end(),
+        [&](const OriginState& origin) { return origin.line.origin == uuid; });
 }
 
 /// Whether a device of ours belongs to nobody.
@@ -87,14 +111,8 @@ bool is_leftover(const Machine& machine, const Device& device)
         return false;
     if (device.table.empty())
         return true;
-    const auto has_origin = [&](const Uuid& uuid) {
-        return std::any_of(machine.origins.begin(), machine.origins.end(),
-            [&](const OriginState& origin) { return origin.line.origin == uuid; });
-    };
     if (const auto uuid = origin_of_base(device.info.uuid))
-        return !has_origin(*uuid);
-    if (const auto* image = only_line<InterposeImage>(device.table))
-        return !has_origin(image->origin);
+        return !has_origin(machine, *uuid);
     if (only_line<InterposeStore>(device.table) == nullptr)
         return false;
     for (const StoreState& store : machine.stores)
@@ -111,6 +129,7 @@ Machine survey(Dm& dm, const Roots& roots)
     Machine machine;
     machine.udev = dm.udev_runs();
     machine.names = dm.list();
+    std::sort(machine.names.begin(), machine.names.end());
     std::vector<Device> devices;
     for (const DmName& name : machine.names)
         if (auto device = read_device(dm, name))
@@ -131,6 +150,10 @@ Machine survey(Dm& dm, const Roots& roots)
             if (origin_of_base(device.info.uuid) == origin.line.origin)
                 origin.base = BaseState{device.info, device.table};
         }
+    for (const Device& device : devices)
+        if (const auto* line = only_line<InterposeImage>(device.table);
+            line != nullptr && !has_origin(machine, line->origin))
+            add_gone(machine, dm, device, *line, roots);
     for (const Device& device : devices)
         if (is_leftover(machine, device))
             machine.leftovers.push_back(as_found(device));
@@ -167,14 +190,14 @@ std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)
         return std::nullopt;
     const Table table = dm.table(info->name);
     const auto* line = only_line<InterposeImage>(table);
-    const std::string prefix = "dmsnap-";
-    if (line == nullptr || !info->name.text().starts_with(prefix))
+    const auto point = point_of_image_name(info->name.text());
+    if (line == nullptr || !point)
         return std::nullopt;
     for (const DmName& name : dm.list()) {
         const auto device = read_device(dm, name);
         const auto* origin = device ? only_line<Interpose>(device->table) : nullptr;
         if (origin != nullptr && origin->origin == line->origin)
-            return ImageNames{info->name.text().substr(prefix.size()), link_component(name)};
+            return ImageNames{point->text(), link_component(name)};
     }
     return std::nullopt;
 }

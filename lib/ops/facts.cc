@@ -15,9 +15,9 @@ template <typename Range, typename Test> auto find_or_null(const Range& range, T
 
 } // namespace
 
-const Point* OriginState::find(const PointName& point) const
+const Point* OriginState::find(const PointName& name_of_point) const
 {
-    return find_or_null(points, [&](const Point& p) { return p.name == point; });
+    return find_or_null(points, [&](const Point& p) { return p.name == name_of_point; });
 }
 
 const ImageState* OriginState::image_of(const Point& point) const

@@ -45,7 +45,7 @@ struct StoreState {
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
 };
 
-/// A live device whose table is `interpose`.
+/// A live device whose table is `interpose`; or, in Machine::gone, what is left of one whose table somebody has swapped.
 struct OriginState {
     DmInfo info;
     Table table;
@@ -57,7 +57,7 @@ struct OriginState {
 
     const DmName& name() const { return info.name; }
     /// Nothing if there is no point of that name.
-    const Point* find(const PointName& point) const;
+    const Point* find(const PointName& name_of_point) const;
     const ImageState* image_of(const Point& point) const;
     PointId id_of(const Point& point) const { return {status.generation, point.id}; }
     std::optional<Uuid> store() const { return status.details ? status.details->store : std::nullopt; }
@@ -66,6 +66,7 @@ struct OriginState {
 /// All that dmsnap has on this machine.
 struct Machine {
     std::vector<OriginState> origins;
+    std::vector<OriginState> gone; ///< known by their images alone, which are invalid
     std::vector<StoreState> stores;
     std::vector<DmName> names;        ///< of every device-mapper device
     bool udev = true;                 ///< makes links; otherwise the plan does

@@ -4,11 +4,18 @@
 
 #include "ops/naming.h"
 
+#include <algorithm>
 #include <ctime>
 #include <fmt/format.h>
 
 namespace dmsnap {
 namespace {
+
+bool is_gone(const ListedPoint& row)
+{
+    const auto& gone = row.machine->gone;
+    return std::any_of(gone.begin(), gone.end(), [&](const OriginState& origin) { return &origin == row.origin; });
+}
 
 bool is_snapshot(const ListedPoint& row) { return row.point->kind == PointKind::snapshot; }
 
@@ -29,6 +36,8 @@ std::string time_text(std::uint64_t seconds)
     const auto time = static_cast<std::time_t>(seconds);
     std::tm local{};
     char text[64] = "";
+    if (seconds == 0)
+        return {}; // of an origin that is gone
     if (localtime_r(&time, &local) == nullptr || std::strftime(text, sizeof(text), "%Y-%m-%d %T %z", &local) == 0)
         return std::to_string(seconds);
     return text;
@@ -67,8 +76,8 @@ const std::vector<ListField>& list_fields()
     static const std::vector<ListField> fields = {
         {"snap_name", "Snap", "name of the point", false,
             [](const Row& r, const Style&) { return r.point->name.text(); }},
-        {"origin", "Origin", "device-mapper name of the device", false,
-            [](const Row& r, const Style&) { return r.origin->name().text(); }},
+        {"origin", "Origin", "device-mapper name of the device, empty if it is gone", false,
+            [](const Row& r, const Style&) { return is_gone(r) ? std::string() : r.origin->name().text(); }},
         {"snap_attr", "Attr", "attributes, places as those of lvs", false,
             [](const Row& r, const Style&) { return attributes(r); }},
         {"snap_size", "SSize", "size of the device", true,
@@ -105,8 +114,9 @@ const std::vector<ListField>& list_fields()
             [](const Row& r, const Style& s) { return size_text(r.origin->line.chunk, s); }},
         {"snap_path", "Path", "path of the image", false,
             [](const Row& r, const Style&) {
-                return r.origin->image_of(*r.point) != nullptr ? image_link(r.point->name, r.origin->name())
-                                                               : std::string();
+                return r.origin->image_of(*r.point) != nullptr && !is_gone(r)
+                           ? image_link(r.point->name, r.origin->name())
+                           : std::string();
             }},
         {"data", "Data", "user data in hexadecimal", false,
             [](const Row& r, const Style&) { return to_hex(r.point->data); }},
@@ -118,6 +128,9 @@ std::vector<ListedPoint> listed_points(const Machine& machine)
 {
     std::vector<ListedPoint> rows;
     for (const OriginState& origin : machine.origins)
+        for (const Point& point : origin.points)
+            rows.push_back({&machine, &origin, &point});
+    for (const OriginState& origin : machine.gone)
         for (const Point& point : origin.points)
             rows.push_back({&machine, &origin, &point});
     return rows;

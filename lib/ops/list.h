@@ -36,7 +36,7 @@ const std::vector<ListField>& list_fields();
 /// What a list shows unless told.
 inline constexpr const char* default_list_fields = "snap_name,origin,snap_attr,snap_size,snap_percent,snap_time";
 
-/// The points of an origin, or of all origins; `name` alone if it is given.
+/// Every point there is, by origin and then as they were taken.
 std::vector<ListedPoint> listed_points(const Machine& machine);
 
 /// Ten characters, the places those of lvs.

@@ -10,6 +10,9 @@ namespace dmsnap {
 namespace {
 
 constexpr std::string_view base_suffix = "-base";
+constexpr std::string_view image_name_prefix = "dmsnap-";
+
+std::string image_uuid_prefix() { return std::string(uuid_prefix) + "SNAP-"; }
 
 bool safe_in_link(char c)
 {
@@ -39,7 +42,7 @@ std::string store_uuid(const Uuid& store) { return fmt::format("{}{}-store", uui
 DmName image_name(const PointName& point)
 {
     try {
-        return DmName("dmsnap-" + point.text());
+        return DmName(std::string(image_name_prefix) + point.text());
     } catch (const Error& error) {
         throw Error(fmt::format("name \"{}\"", point.text()), "use it for a snapshot",
             "with \"dmsnap-\" in front it is too long for a device", "a name of at most 120 characters")
@@ -47,7 +50,24 @@ DmName image_name(const PointName& point)
     }
 }
 
-std::string image_uuid(const Uuid& point) { return fmt::format("{}SNAP-{}", uuid_prefix, point.text()); }
+std::string image_uuid(const Uuid& point) { return image_uuid_prefix() + point.text(); }
+
+std::optional<PointName> point_of_image_name(std::string_view name)
+{
+    if (!name.starts_with(image_name_prefix))
+        return std::nullopt;
+    try {
+        return PointName(std::string(name.substr(image_name_prefix.size())));
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+std::optional<Uuid> point_of_image_uuid(std::string_view uuid)
+{
+    const std::string prefix = image_uuid_prefix();
+    return uuid.starts_with(prefix) ? Uuid::from_text(uuid.substr(prefix.size())) : std::nullopt;
+}
 
 std::string link_component(const DmName& device)
 {

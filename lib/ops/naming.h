@@ -30,6 +30,9 @@ std::string store_uuid(const Uuid& store);
 /// device's.
 DmName image_name(const PointName& point);
 std::string image_uuid(const Uuid& point);
+/// What an image's name and uuid say; nothing if they are not of this form.
+std::optional<PointName> point_of_image_name(std::string_view name);
+std::optional<Uuid> point_of_image_uuid(std::string_view uuid);
 
 /// A device-mapper name as a part of a path: what udev would not take in a link is \xNN.
 std::string link_component(const DmName& device);

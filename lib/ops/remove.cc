@@ -12,6 +12,12 @@
 namespace dmsnap {
 namespace {
 
+bool is_gone(const Machine& machine, const OriginState& origin)
+{
+    return std::any_of(
+        machine.gone.begin(), machine.gone.end(), [&](const OriginState& gone) { return &gone == &origin; });
+}
+
 bool last_snapshot(const OriginState& origin, const Point& point)
 {
     return point.kind == PointKind::snapshot &&
@@ -45,6 +51,8 @@ Plan plan_remove(const Machine& machine, const OriginState& origin, const Point&
             for (Step& step : plan_remove_image(machine, origin, image))
                 plan.push_back(std::move(step));
         }
+    if (is_gone(machine, origin))
+        return plan;
     if (keep_point)
         plan.push_back(Release{origin.name(), origin.id_of(point)});
     else
@@ -63,6 +71,10 @@ FoundPoint find_point(const Machine& machine, const OriginState* only, const std
     std::vector<FoundPoint> found;
     for (const OriginState& origin : machine.origins)
         if (only == nullptr || only == &origin)
+            if (const Point* point = origin.find(wanted))
+                found.push_back({&origin, point});
+    for (const OriginState& origin : machine.gone)
+        if (only == nullptr)
             if (const Point* point = origin.find(wanted))
                 found.push_back({&origin, point});
     if (found.empty())

@@ -44,6 +44,9 @@ std::optional<std::string> unfit(const StoreFacts& facts)
         return "it is a zoned device";
     if (usable_length(device) < Sectors{INTERPOSE_STORE_SECTORS_MIN})
         return fmt::format("it is smaller than {}", exact_size({INTERPOSE_STORE_SECTORS_MIN}));
+    if (device.logical_block > facts.origin_block)
+        return fmt::format("its blocks of {} bytes are larger than the device's of {}", device.logical_block.count,
+            facts.origin_block.count);
     if (facts.signature && facts.signature->physical_volume)
         return "it is an LVM physical volume";
     return std::nullopt;
@@ -53,9 +56,9 @@ std::optional<std::string> unfit(const StoreFacts& facts)
 std::optional<std::string> precious(const StoreFacts& facts)
 {
     if (facts.signature)
-        return "it has a " + facts.signature->description;
+        return "it carries something: " + facts.signature->description;
     if (!facts.header.complaint.empty())
-        return "it has a " + facts.header.complaint;
+        return "it carries something: " + facts.header.complaint;
     return std::nullopt;
 }
 

@@ -97,7 +97,32 @@ void perform(const Resume& step, Execution& run)
 
 void perform(const Remove& step, Execution& run) { run.dm.remove(step.device.name); }
 
-void perform(const UseStore& step, Execution& run) { run.dm.message(step.name, StoreMessage{step.store}); }
+/// What an errno value means as an answer to "store".
+Error explained(const Error& error)
+{
+    const auto because = [&](std::string reason, std::string next_step = {}) {
+        return Error(error.subject(), "use the store", std::move(reason), std::move(next_step));
+    };
+    switch (error.number()) {
+    case EBUSY: return because("its snapshots need another one", "leave --store out");
+    case EINVAL:
+        return because("the store lies on the device, or its blocks or its unit of allocation are larger than the "
+                       "device's blocks and chunks",
+            "another store, or a larger chunk size");
+    case ENODEV: return because("the store is gone");
+    case EIO: return because("the store has failed", "another store");
+    default: return error;
+    }
+}
+
+void perform(const UseStore& step, Execution& run)
+{
+    try {
+        run.dm.message(step.name, StoreMessage{step.store});
+    } catch (const Error& error) {
+        throw explained(error);
+    }
+}
 
 void perform(const LeaveStore& step, Execution& run) { run.dm.message(step.name, UnstoreMessage{}); }
 

@@ -46,6 +46,7 @@ StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin
     const std::filesystem::path node = node_path(device, roots);
     StoreFacts facts;
     facts.device = device;
+    facts.origin_block = origin.logical_block;
     facts.to_origin = relation(device, origin, roots);
     facts.claimed = is_claimed(node);
     facts.users = find_users(device, roots);

@@ -18,6 +18,7 @@ enum class StackRelation { unrelated, same, above, below };
 struct StoreFacts {
     BlockDevice device;
     StackRelation to_origin = StackRelation::unrelated; ///< where the device is, seen from the origin
+    Bytes origin_block{512};                            ///< the origin's logical block
     bool claimed = false;                               ///< somebody holds it exclusively, and not always one seen
     Users users;                                        ///< who; partitions alone claim nothing, but are in the way
     std::optional<Signature> signature;

@@ -144,6 +144,9 @@ public:
         const FakeDevice& device = at(name);
         if (const Interpose* line = interpose_line(device.live))
             return {{{0}, length(device.live), INTERPOSE_TARGET, to_text(status_of(*line))}};
+        for (const TableLine& l : device.live)
+            if (const auto* image = std::get_if<InterposeImage>(&l.target))
+                return {{{0}, length(device.live), INTERPOSE_TARGET_IMAGE, to_text(status_of_image(*image))}};
         if (device.uuid.ends_with("-store"))
             return {{{0}, length(device.live), INTERPOSE_TARGET_STORE, to_text(status_of_store(device))}};
         return {};
@@ -247,6 +250,15 @@ private:
         details.store = origin.store;
         details.chunk = line.chunk;
         return status;
+    }
+
+    ImageStatus status_of_image(const InterposeImage& line) const
+    {
+        if (origins.count(line.origin) != 0)
+            return {INTERPOSE_INTERFACE, line.point->generation, INTERPOSE_VALIDITY_VALID,
+                ImageStatus::Details{line.point->id, std::nullopt}};
+        return {INTERPOSE_INTERFACE, line.point->generation, INTERPOSE_VALIDITY_INVALID,
+            ImageStatus::Details{line.point->id, INTERPOSE_FAILURE_DETACHED}};
     }
 
     StoreStatus status_of_store(const FakeDevice& device) const

@@ -4,6 +4,8 @@
 #include "catch.h"
 #include "world.h"
 
+#include "ops/list.h"
+
 using namespace dmsnap;
 using namespace dmsnap::test;
 
@@ -128,7 +130,7 @@ TEST_CASE("a store in use is refused whatever the answer, a signature only witho
     CHECK_FALSE(only_signature_refuses(facts));
 
     facts.signature = Signature{"ext4 filesystem", false};
-    CHECK(store_refusal(facts, false) == "it has a ext4 filesystem");
+    CHECK(store_refusal(facts, false) == "it carries something: ext4 filesystem");
     CHECK_FALSE(store_refusal(facts, true));
     CHECK(only_signature_refuses(facts));
 
@@ -150,6 +152,9 @@ TEST_CASE("a store in use is refused whatever the answer, a signature only witho
     refused_always(facts);
     facts = clean_store();
     facts.users.swap = true;
+    refused_always(facts);
+    facts = clean_store();
+    facts.device.logical_block = {4096};
     refused_always(facts);
     facts = clean_store();
     facts.claimed = true;
@@ -263,4 +268,18 @@ TEST_CASE("what a dead command left behind is found, and nothing else", "[plan]"
     world.dm.add("dmsnap-x", "0 8 error\n"); // a name like ours, and no uuid of ours
     CHECK(to_text(plan_tidy(world.machine())) == "remove  dmsnap-base-dddddddd\n"
                                                  "remove  dmsnap-store-dddddddd\n");
+}
+
+TEST_CASE("an image whose origin lost its table is listed as invalid and can be removed", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    world.dm.load(world.device, parse_table("0 4096 linear 8:16 384\n"));
+    world.dm.resume(world.device, Visibility::public_device);
+    const Machine machine = world.machine();
+    CHECK(machine.origins.empty());
+    const auto rows = listed_points(machine);
+    REQUIRE(rows.size() == 1);
+    CHECK(attributes(rows.front()) == "sr--I-----");
+    const FoundPoint found = find_point(machine, nullptr, "s1");
+    CHECK(to_text(plan_remove(machine, *found.origin, *found.point, false)) == "remove  dmsnap-s1\n");
 }
