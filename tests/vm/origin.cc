@@ -3,7 +3,6 @@
 #include "origin.h"
 
 #include "command.h"
-#include "disk.h"
 #include "dm/libdevmapper.h"
 
 #include <cstdlib>
@@ -183,6 +182,17 @@ void check_filesystem(const std::string& device, const std::string& type)
         must({"xfs_repair", "-n", device});
     else
         must({"e2fsck", "-f", "-n", device});
+}
+
+void check_frozen_copy(const Place& copy, Bytes length, const std::string& type)
+{
+    const DmDevice device("test-copy", linear_line({0}, length, copy.path, copy.start));
+    if (type == "xfs") {
+        const std::string directory = make_directory("copy");
+        must({"mount", "-t", type, "-o", "nouuid", device.path(), directory});
+        unmount_and_remove(directory);
+    }
+    check_filesystem(device.path(), type);
 }
 
 } // namespace dmsnap::test

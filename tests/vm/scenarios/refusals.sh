@@ -1,0 +1,133 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+#
+# What dmsnap must not do, it says: which device, why, and what to do about it. Nothing is changed meanwhile.
+
+set -euo pipefail
+
+origin=$DMSNAP_TEST_ORIGIN store=$DMSNAP_TEST_STORE spare=$DMSNAP_TEST_SPARE
+
+# refused STATUS PATTERN COMMAND...: exits with that status, says something that matches, and changes no device.
+refused() {
+    local wanted=$1 pattern=$2 status=0 before after said
+    shift 2
+    before=$(dmsetup table | sort)
+    said=$("$@" 2>&1 >/dev/null </dev/null) || status=$?
+    after=$(dmsetup table | sort)
+    if [ "$status" != "$wanted" ] || ! grep -qiE -- "$pattern" <<<"$said" || [ "$before" != "$after" ]; then
+        printf '%s\n' "$*: exit $status, should be $wanted and say /$pattern/; it said:" "$said" "before: $before" \
+            "after: $after"
+        failed=1
+    fi
+}
+
+create() {
+    dmsnap create -n s1 --store "$1" "${@:2}" origin
+}
+
+clean_up() {
+    local status=$?
+    set +e
+    umount /mnt
+    swapoff -a
+    dmsnap detach --force --yes origin
+    vgremove --force --yes held
+    pvremove --force --force --yes "$spare"
+    dmsetup remove above
+    dmsetup remove origin
+    blockdev --setrw "$spare"
+    exit $((status | failed))
+} >/dev/null 2>&1
+
+export LVM_SUPPRESS_FD_WARNINGS=1
+failed=0
+trap clean_up EXIT
+dmsetup create origin --table "0 131072 linear $origin 2048"
+
+echo "== stores"
+refused 3 "--store" dmsnap create -n s1 origin
+refused 5 "origin" create /dev/mapper/origin
+dmsetup create above --table "0 65536 linear /dev/mapper/origin 0"
+refused 5 "on|above" create /dev/mapper/above --yes
+dmsetup remove above
+refused 5 "lies on it" create "$origin" --yes
+
+mkfs.ext4 -q "$spare"
+refused 5 "ext4" create "$spare"
+mount "$spare" /mnt
+refused 5 "mounted on /mnt" create "$spare" --yes
+umount /mnt
+wipefs --quiet --all "$spare"
+
+pvcreate --quiet "$spare"
+refused 5 "physical volume" create "$spare"
+refused 5 "physical volume" create "$spare" --yes
+vgcreate --quiet held "$spare"
+lvcreate --quiet --yes --name lv --size 64m held
+refused 5 "held-lv|physical volume" create "$spare" --yes
+vgremove --quiet --force --yes held
+pvremove --quiet "$spare"
+
+mkswap "$spare" >/dev/null
+refused 5 "swap" create "$spare"
+swapon "$spare"
+refused 5 "swap" create "$spare" --yes
+swapoff "$spare"
+wipefs --quiet --all "$spare"
+
+echo 'label: gpt' | sfdisk --quiet --no-reread "$spare"
+refused 5 "gpt" create "$spare"
+wipefs --quiet --all "$spare"
+
+blockdev --setro "$spare"
+refused 5 "read-only" create "$spare" --yes
+blockdev --setrw "$spare"
+
+dmsetup create above --table "0 2048 linear $spare 0"
+refused 5 "above" create "$spare" --yes
+dmsetup remove above
+refused 5 "not a block device|block device required" create /etc/passwd
+
+echo "== a signature is overridden by --yes, a store of dmsnap's own is used again without"
+mkfs.ext4 -q "$spare"
+create "$spare" --yes
+[ -z "$(blkid -p -o value -s TYPE "$spare")" ]
+dmsnap remove s1
+create "$spare"
+
+echo "== in use"
+mkfs.ext4 -q -F /dev/mapper/origin 2>/dev/null
+dmsnap create -n s2 origin
+mount /dev/dmsnap/s2/origin /mnt
+refused 5 "/mnt" dmsnap remove s2
+refused 5 "/mnt" dmsnap detach --force --yes origin
+umount /mnt
+refused 5 "s1.*s2|s2.*s1" dmsnap detach origin
+refused 5 "s1" dmsnap create -n s1 origin
+
+echo "== what makes no sense"
+refused 2 "no such verb" dmsnap snapshoot
+refused 3 "name" dmsnap create -n ..  origin
+refused 3 "name" dmsnap create -n -x origin
+refused 3 "name" dmsnap create -n 'a b' origin
+refused 3 "" dmsnap create origin
+refused 3 "one device" dmsnap create -n s3 origin above
+refused 5 "chunk" dmsnap attach --chunksize 64k origin
+refused 3 "chunk" dmsnap attach --chunksize 5k origin
+refused 5 "nothing-here" dmsnap attach nothing-here
+refused 5 "nothing-here" dmsnap remove nothing-here
+refused 5 "hook" dmsnap attach "$store"
+refused 7 "nothing-here" dmsnap changed --since nothing-here origin
+refused 7 "generation|full" dmsnap changed --since 00112233-4455-4677-8899-aabbccddeeff:1 origin
+
+echo "== a dry run changes nothing and tells the plan"
+before=$(dmsetup table | sort)
+dmsnap remove --dry-run s1 s2 | grep 'dmsnap-s1'
+dmsnap create --dry-run -n s3 origin | grep 'dmsnap-s3'
+dmsnap detach --dry-run --force --yes origin | grep 'load .*linear'
+[ "$before" = "$(dmsetup table | sort)" ]
+
+dmsnap remove s1 s2
+dmsnap detach origin
+dmsetup remove origin
