@@ -10,8 +10,7 @@
 
 #include <linux/blkdev.h>
 #include <linux/fs.h>
-#if __has_include( \
-	<linux/hex.h>) /* split from linux/kernel.h, which no longer includes it by v7.2 */
+#ifdef HAVE_HEX_H /* split from linux/kernel.h, which by v7.2 no longer includes it */
 #include <linux/hex.h>
 #endif
 #include <linux/version.h>

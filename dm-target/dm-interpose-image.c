@@ -222,7 +222,8 @@ static void read_again(struct work_struct *work)
 	struct image_read *read = container_of(work, struct image_read, work);
 	struct bio *bio = dm_bio_from_per_bio_data(read, sizeof(*read));
 
-	bio->bi_next = NULL; /* 6.1 ends a merged bio with the next one of its request still linked */
+	/* 6.1 ends a merged bio with the next one of its request still linked. */
+	bio->bi_next = NULL;
 	bio->bi_iter = read->iter;
 	bio->bi_flags = read->flags;
 	atomic_set(&bio->__bi_remaining, 1);

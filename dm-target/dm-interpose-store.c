@@ -5,8 +5,8 @@
  *
  *   reserve: bitmap -> granules, slab or spares -> entries   (never waits for I/O)
  *   keep:    pages -> bio -> device -> keep_ended() -> keep_work(): index, then done()
- *   find:    bucket of (chunk) -> the smallest birth >= snapshot
- *   sweep:   every bucket: entries that no living snapshot reads go back to slab and bitmap
+ *   find:    index
+ *   sweep:   entries of the index that no living snapshot reads go back to slab and bitmap
  *
  * An entry is in the index only while its data is on the device.  What is on the device means nothing after
  * the store is closed: volatile exceptions are the price of a write path that waits for no flush.
@@ -14,7 +14,7 @@
  * Locks, outermost first:
  *   stores_mutex   the list of open stores, their shelves, and "gone"; may sleep
  *   alloc_mutex    the bitmap of one store; may sleep, so only workers allocate
- *   shelf->lock    the index of one shelf; irqs off, for images look things up in end_io
+ *   index->lock    of one shelf; irqs off
  */
 #include <linux/bio.h>
 #include <linux/bitmap.h>
@@ -26,15 +26,10 @@
 
 #include <uapi/dm-interpose.h>
 
+#include "dm-interpose-index.h"
 #include "dm-interpose-store.h"
 #include "dm-interpose.h"
 
-/* Chains of 4 when the store is full, and no more than 16 MiB of heads for one shelf. */
-#define BUCKET_LOAD 4
-#define BUCKETS_MIN 64UL
-#define BUCKETS_MAX (1UL << 21)
-/* Index entries each shelf has in stock for when the slab has none: 128 KiB. */
-#define SPARES 4096
 /* bitmap_set() counts in 32 bits.  What a larger store has beyond is not used. */
 #define GRANULES_MAX ((u64)INT_MAX)
 
@@ -67,19 +62,11 @@ struct interpose_shelf {
 	unsigned int chunk_granules;
 	void (*removed)(void *owner);
 	void *owner;
-
-	spinlock_t lock; /* irqs off */
-	unsigned long buckets;
-	u64 count; /* lock writes: entries */
-	struct exception **bucket; /* lock */
-	struct exception *spare; /* lock: entries in stock */
-	unsigned int spares; /* lock */
-	struct work_struct refill; /* brings spares back to SPARES */
+	struct interpose_index index;
 };
 
 static DEFINE_MUTEX(stores_mutex);
 static LIST_HEAD(stores);
-static struct kmem_cache *exception_cache;
 static struct bio_set store_bios;
 
 /* The store and its header */
@@ -247,19 +234,6 @@ void interpose_store_close(struct interpose_store *store)
 	kref_put(&store->ref, store_free);
 }
 
-/* Index memory of @entries entries behind @buckets heads, with the spares. */
-static u64 index_bytes(u64 buckets, u64 entries)
-{
-	return buckets * sizeof(struct exception *) + (entries + SPARES) * sizeof(struct exception);
-}
-
-static unsigned long buckets_for(const struct interpose_store *store, unsigned int chunk_granules)
-{
-	u64 chunks = store->granules / chunk_granules;
-
-	return roundup_pow_of_two(clamp_t(u64, chunks / BUCKET_LOAD, BUCKETS_MIN, BUCKETS_MAX));
-}
-
 void interpose_store_status(struct interpose_store *store, struct interpose_store_status *status)
 {
 	struct interpose_shelf *shelf;
@@ -275,7 +249,7 @@ void interpose_store_status(struct interpose_store *store, struct interpose_stor
 
 		interpose_shelf_status(shelf, &bytes, &bound);
 		status->origins++;
-		status->exceptions += READ_ONCE(shelf->count);
+		status->exceptions += READ_ONCE(shelf->index.count);
 		status->index_bytes += bytes;
 		status->index_bound += bound;
 	}
@@ -324,135 +298,15 @@ static void granules_give(struct interpose_shelf *shelf, u64 slot, unsigned int 
 	mutex_unlock(&store->alloc_mutex);
 }
 
-/* The index */
-
-static struct exception **bucket_of(struct interpose_shelf *shelf, u64 chunk)
-{
-	return &shelf->bucket[hash_64(chunk, ilog2(shelf->buckets))];
-}
-
-static void exceptions_free(struct exception *list)
-{
-	while (list) {
-		struct exception *next = list->next;
-
-		kmem_cache_free(exception_cache, list);
-		list = next;
-	}
-}
-
-static void spare_add(struct interpose_shelf *shelf, struct exception *e)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&shelf->lock, flags);
-	e->next = shelf->spare;
-	shelf->spare = e;
-	shelf->spares++;
-	spin_unlock_irqrestore(&shelf->lock, flags);
-}
-
-static struct exception *spare_take(struct interpose_shelf *shelf)
-{
-	struct exception *e;
-	unsigned long flags;
-
-	spin_lock_irqsave(&shelf->lock, flags);
-	e = shelf->spare;
-	if (e) {
-		shelf->spare = e->next;
-		shelf->spares--;
-	}
-	spin_unlock_irqrestore(&shelf->lock, flags);
-	return e;
-}
-
-/* Context: sleeps, and may wait for writes; nobody waits for us. */
-static int spares_fill(struct interpose_shelf *shelf)
-{
-	while (READ_ONCE(shelf->spares) < SPARES) {
-		struct exception *e = kmem_cache_alloc(exception_cache, GFP_KERNEL);
-
-		if (!e)
-			return -ENOMEM;
-		spare_add(shelf, e);
-	}
-	return 0;
-}
-
-static void refill_work(struct work_struct *work)
-{
-	spares_fill(container_of(work, struct interpose_shelf, refill));
-}
-
-static struct exception *exception_alloc(struct interpose_shelf *shelf)
-{
-	struct exception *e = kmem_cache_alloc(exception_cache, INTERPOSE_GFP_WRITE);
-
-	if (!e) {
-		e = spare_take(shelf);
-		queue_work(interpose_point_wq, &shelf->refill);
-	}
-	return e;
-}
-
-/*
- * Entries for up to keep->chunks chunks; returns how many.  In the path of a write: reclaim may not wait
- * for I/O.
- */
-static unsigned int exceptions_alloc(struct interpose_keep *keep)
-{
-	unsigned int n;
-
-	for (n = 0; n < keep->chunks; n++) {
-		struct exception *e = exception_alloc(keep->shelf);
-
-		if (!e)
-			break;
-		e->next = keep->exceptions;
-		keep->exceptions = e;
-	}
-	return n;
-}
-
-static void index_insert(struct interpose_keep *keep)
-{
-	struct interpose_shelf *shelf = keep->shelf;
-	struct exception *e = keep->exceptions;
-	unsigned long flags;
-	unsigned int i;
-
-	keep->exceptions = NULL;
-	spin_lock_irqsave(&shelf->lock, flags);
-	for (i = 0; i < keep->chunks; i++) {
-		struct exception *next = e->next, **bucket;
-
-		e->chunk = chunk_nr(keep->chunk) + i;
-		e->birth = keep->birth;
-		e->slot = keep->slot + (u64)i * shelf->chunk_granules;
-		bucket = bucket_of(shelf, e->chunk);
-		e->next = *bucket;
-		*bucket = e;
-		e = next;
-	}
-	shelf->count += keep->chunks;
-	spin_unlock_irqrestore(&shelf->lock, flags);
-}
+/* Finding and forgetting */
 
 bool interpose_shelf_find(struct interpose_shelf *shelf, chunk_t chunk, u64 id,
 			  struct interpose_place *place)
 {
 	struct interpose_store *store = shelf->store;
-	struct exception *e;
-	unsigned long flags;
-	u64 slot = 0;
+	u64 slot;
 
-	spin_lock_irqsave(&shelf->lock, flags);
-	e = births_find(*bucket_of(shelf, chunk_nr(chunk)), chunk_nr(chunk), id);
-	if (e)
-		slot = e->slot;
-	spin_unlock_irqrestore(&shelf->lock, flags);
-	if (!e)
+	if (!interpose_index_find(&shelf->index, chunk, id, &slot))
 		return false;
 	if (place) {
 		place->bdev = store->bdev;
@@ -461,55 +315,27 @@ bool interpose_shelf_find(struct interpose_shelf *shelf, chunk_t chunk, u64 id,
 	return true;
 }
 
-/* Takes from a bucket what nobody needs; returned as a list. */
-static struct exception *bucket_sweep(struct interpose_shelf *shelf, struct exception **bucket,
-				      const u64 *living, unsigned int nr_living)
-{
-	struct exception *dead = NULL, **at = bucket;
-	unsigned long flags;
-
-	spin_lock_irqsave(&shelf->lock, flags);
-	while (*at) {
-		struct exception *e = *at;
-
-		if (births_needed(e, living, nr_living)) {
-			at = &e->next;
-			continue;
-		}
-		*at = e->next;
-		e->next = dead;
-		dead = e;
-		shelf->count--;
-	}
-	spin_unlock_irqrestore(&shelf->lock, flags);
-	return dead;
-}
-
 void interpose_shelf_sweep(struct interpose_shelf *shelf, const u64 *living, unsigned int nr_living)
 {
 	unsigned long i;
 
-	for (i = 0; i < shelf->buckets; i++) {
-		struct exception *dead, *e;
+	for (i = 0; i < shelf->index.buckets; i++) {
+		struct exception *dead = interpose_index_sweep(&shelf->index, i, living, nr_living),
+				 *e;
 
-		if (!READ_ONCE(shelf->bucket[i]))
-			continue;
-		dead = bucket_sweep(shelf, &shelf->bucket[i], living, nr_living);
 		for (e = dead; e; e = e->next)
 			granules_give(shelf, e->slot, 1);
-		exceptions_free(dead);
+		interpose_index_free(dead);
 		cond_resched();
 	}
 }
 
 /* Shelves */
 
-static void shelf_free(struct interpose_shelf *shelf)
+/* The most chunks a shelf can have in its store. */
+static u64 shelf_chunks(const struct interpose_shelf *shelf)
 {
-	cancel_work_sync(&shelf->refill);
-	exceptions_free(shelf->spare);
-	kvfree(shelf->bucket);
-	kfree(shelf);
+	return shelf->store->granules / shelf->chunk_granules;
 }
 
 static struct interpose_shelf *shelf_alloc(struct interpose_store *store, unsigned int chunk_shift)
@@ -521,12 +347,8 @@ static struct interpose_shelf *shelf_alloc(struct interpose_store *store, unsign
 	shelf->store = store;
 	shelf->chunk_shift = chunk_shift;
 	shelf->chunk_granules = 1U << (chunk_shift - store->granule_shift);
-	shelf->buckets = buckets_for(store, shelf->chunk_granules);
-	shelf->bucket = kvcalloc(shelf->buckets, sizeof(*shelf->bucket), GFP_KERNEL);
-	spin_lock_init(&shelf->lock);
-	INIT_WORK(&shelf->refill, refill_work);
-	if (!shelf->bucket || spares_fill(shelf)) {
-		shelf_free(shelf);
+	if (interpose_index_init(&shelf->index, shelf_chunks(shelf))) {
+		kfree(shelf);
 		return ERR_PTR(-ENOMEM);
 	}
 	return shelf;
@@ -574,8 +396,8 @@ dev_t interpose_shelf_device(const struct interpose_shelf *shelf)
 
 void interpose_shelf_status(struct interpose_shelf *shelf, u64 *bytes, u64 *bound)
 {
-	*bytes = index_bytes(shelf->buckets, READ_ONCE(shelf->count));
-	*bound = index_bytes(shelf->buckets, shelf->store->granules / shelf->chunk_granules);
+	*bytes = interpose_index_bytes(&shelf->index);
+	*bound = interpose_index_bound(&shelf->index, shelf_chunks(shelf));
 }
 
 int interpose_shelf_ready(struct interpose_shelf *shelf)
@@ -593,7 +415,8 @@ void interpose_shelf_unbind(struct interpose_shelf *shelf)
 	list_del(&shelf->list);
 	mutex_unlock(&stores_mutex);
 	interpose_shelf_sweep(shelf, NULL, 0);
-	shelf_free(shelf);
+	interpose_index_exit(&shelf->index);
+	kfree(shelf);
 	kref_put(&store->ref, store_free);
 }
 
@@ -616,7 +439,7 @@ int interpose_shelf_reserve(struct interpose_shelf *shelf, struct interpose_keep
 	if (!granted)
 		goto put_writing;
 	keep->chunks = granted;
-	entries = exceptions_alloc(keep);
+	entries = interpose_index_alloc(&shelf->index, &keep->entries, granted);
 	granules_give(shelf, keep->slot + (u64)entries * shelf->chunk_granules, granted - entries);
 	keep->chunks = entries;
 	if (entries)
@@ -629,10 +452,25 @@ put_writing:
 
 void interpose_shelf_cancel(struct interpose_keep *keep)
 {
-	exceptions_free(keep->exceptions);
-	keep->exceptions = NULL;
+	interpose_index_free(keep->entries);
+	keep->entries = NULL;
 	granules_give(keep->shelf, keep->slot, keep->chunks);
 	store_writing_put(keep->shelf->store);
+}
+
+static void keep_index(struct interpose_keep *keep)
+{
+	struct interpose_index_run run = {
+		.entries = keep->entries,
+		.chunk = keep->chunk,
+		.chunks = keep->chunks,
+		.birth = keep->birth,
+		.slot = keep->slot,
+		.step = keep->shelf->chunk_granules,
+	};
+
+	keep->entries = NULL;
+	interpose_index_insert(&keep->shelf->index, &run);
 }
 
 static void keep_work(struct work_struct *work)
@@ -642,10 +480,10 @@ static void keep_work(struct work_struct *work)
 
 	if (keep->error) {
 		WRITE_ONCE(store->failed, true);
-		exceptions_free(keep->exceptions);
+		interpose_index_free(keep->entries);
 		granules_give(keep->shelf, keep->slot, keep->chunks);
 	} else {
-		index_insert(keep);
+		keep_index(keep);
 	}
 	keep->done(keep, keep->error);
 	store_writing_put(store);
@@ -676,20 +514,18 @@ void interpose_shelf_keep(struct interpose_keep *keep)
 
 int __init interpose_store_init(void)
 {
-	int r;
+	int r = interpose_index_module_init();
 
-	exception_cache =
-		kmem_cache_create("interpose_exception", sizeof(struct exception), 0, 0, NULL);
-	if (!exception_cache)
-		return -ENOMEM;
+	if (r)
+		return r;
 	r = bioset_init(&store_bios, BIO_POOL_SIZE, 0, BIOSET_NEED_BVECS);
 	if (r)
-		kmem_cache_destroy(exception_cache);
+		interpose_index_module_exit();
 	return r;
 }
 
 void interpose_store_exit(void)
 {
 	bioset_exit(&store_bios);
-	kmem_cache_destroy(exception_cache);
+	interpose_index_module_exit();
 }

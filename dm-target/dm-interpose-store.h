@@ -19,9 +19,9 @@
 #include <linux/uuid.h>
 #include <linux/workqueue.h>
 
-#include "dm-interpose-births.h"
 #include "dm-interpose-chunk.h"
 
+struct exception;
 struct interpose_store;
 struct interpose_shelf;
 
@@ -39,7 +39,7 @@ struct interpose_keep {
 	/* the store's */
 	struct interpose_shelf *shelf;
 	struct work_struct work;
-	struct exception *exceptions;
+	struct exception *entries;
 	u64 slot;
 	int error;
 };

@@ -16,7 +16,7 @@
  *   origin->change  one change of points, or of the store, at a time; held through a whole take
  *   origin->mutex   points, images, active; short, may sleep for memory only
  *   stores_mutex, alloc_mutex: dm-interpose-store.c
- *   origin->lock    what writes wait for: irqs off; then shelf->lock
+ *   origin->lock    what writes wait for: irqs off; then index->lock
  */
 #ifndef DM_INTERPOSE_H
 #define DM_INTERPOSE_H
