@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <system_error>
+#include <unistd.h>
 
 namespace fs = std::filesystem;
 
@@ -32,7 +33,8 @@ bool is_writable(const fs::path& fdinfo)
 std::optional<Process> opener(const fs::path& process, DeviceNumber device, const Roots& roots)
 {
     const auto pid = parse_u32(process.filename().string());
-    if (!pid)
+    // Whoever started this program may have handed it the device open.
+    if (!pid || *pid == static_cast<std::uint32_t>(getpid()))
         return std::nullopt;
     bool opens = false;
     bool writes = false;
