@@ -83,7 +83,8 @@ RecordWriter::~RecordWriter()
     stop_ = true;
     if (thread_.joinable())
         thread_.join();
-    close(fd_);
+    if (fd_ >= 0)
+        close(fd_);
 }
 
 void RecordWriter::work()
@@ -116,6 +117,7 @@ void RecordWriter::stop()
 {
     stop_ = true;
     thread_.join();
+    close(std::exchange(fd_, -1));
     if (error_ != 0)
         throw std::system_error(error_, std::generic_category(), "writing records");
 }

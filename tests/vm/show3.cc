@@ -134,10 +134,10 @@ TEST_CASE("changed is exact since a snapshot of which only the point was kept", 
 
 TEST_CASE("changed is exact over a chain of points from which random ones are removed", "[show3-chain]")
 {
-    constexpr std::size_t length = 30;
+    const std::uint64_t length = rounds("show3_chain");
     Tracked tracked(linear_origin(origin_disk(), origin_size, 1), {"", Bytes{INTERPOSE_CHUNK_SECTORS_DEFAULT * 512}});
     Random& random = tracked.random();
-    for (std::size_t i = 0; i < length; ++i) {
+    for (std::uint64_t i = 0; i < length; ++i) {
         tracked.write_some();
         tracked.checkpoint(fmt::format("p{}", i));
     }

@@ -63,15 +63,14 @@ def groups(selected, merge=False):
     return list(shared.values())
 
 
+# The columns of the table of rounds.
+ROUNDS = ("short", "debug", "full")
+
+
 def environment(column):
     """What a test in the guest finds in its environment."""
     result = {"DMSNAP_TEST_ORIGIN": "/dev/vdb", "DMSNAP_TEST_STORE": "/dev/vdc",
               "DMSNAP_TEST_SPARE": "/dev/vdd", "DMSNAP_TEST_4K": "/dev/vde"}
-    for name, short, full in rows("rounds", 3):
-        result[f"ROUNDS_{name}"] = full if column == "full" else short
+    for name, *numbers in rows("rounds", 1 + len(ROUNDS)):
+        result[f"ROUNDS_{name}"] = numbers[ROUNDS.index(column)]
     return result
-
-
-def shortened():
-    """(name, short, full) of every row that a short run does less of."""
-    return [(name, short, full) for name, short, full in rows("rounds", 3) if short != full]
