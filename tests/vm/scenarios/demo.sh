@@ -10,6 +10,7 @@
 set -euo pipefail
 
 state=$(mktemp -d)
+ticker=
 cd "$state"
 chapters=0
 
@@ -18,10 +19,30 @@ chapter() {
     printf '\n%d. %s\n' "$chapters" "$1"
 }
 
+# Whatever takes longer than five seconds says that it is still at it.
+patiently() {
+    local start=$SECONDS
+    while sleep 5; do
+        printf '   ... %d s\n' "$((SECONDS - start))"
+    done &
+    ticker=$!
+    "$@"
+    stop_ticker
+}
+
+stop_ticker() {
+    kill "$ticker" || true
+    wait "$ticker" || true
+} 2>/dev/null
+
+run_and_show() {
+    eval "$1" 2>&1 | sed 's/^/   /'
+}
+
 # Prints a command as typed, runs it, and shows what it said.
 type_in() {
     printf '\n   # %s\n' "${1//$'\n'/$'\n'   }"
-    eval "$1" 2>&1 | sed 's/^/   /'
+    patiently run_and_show "$1"
 }
 
 # A program that knows nothing of snapshots: numbered records, each on the disk before the next, and a file
@@ -39,12 +60,16 @@ work_on_home() {
     done
 }
 
-wait_for_records() {
+records_written() {
     local target=$(($(<"$state/record") + $1)) deadline=$((SECONDS + 60))
     until [[ $(<"$state/record") -ge $target ]]; do
         [[ ! -e $state/failed && $SECONDS -lt $deadline ]] || { echo "the writer is stuck or failed"; return 1; }
         sleep 0.1
     done
+}
+
+wait_for_records() {
+    patiently records_written "$1"
 }
 
 # Records 1, 2, 3 ... without a gap, the last one whole.
@@ -59,6 +84,7 @@ stop_writer() {
 
 clean_up() {
     touch "$state/stop"
+    stop_ticker
     fsfreeze --unfreeze /home || true
     wait
     umount /mnt || true
