@@ -27,7 +27,8 @@ int run_attach(const Arguments& arguments)
     Change change(arguments, false);
     return for_each_object(arguments, [&](const std::string& spec) {
         const BlockDevice block = resolve(spec);
-        const Plan plan = plan_attach(survey(change.dm()), read_candidate(change.dm(), block), chunk, Uuid::random());
+        const Machine machine = survey(change.dm());
+        const Plan plan = plan_attach(machine, read_candidate(change.dm(), block), chunk, draw_uuid(machine));
         if (plan.empty())
             log_warning(fmt::format("{}: it is attached already", block.name()));
         change.carry_out(plan);

@@ -68,6 +68,7 @@ int run_changed(const Arguments& arguments)
     const auto dm = start();
     const Machine machine = survey(*dm);
     const OriginState& origin = require_chain(machine, arguments.objects().front());
+    require_our_interface(origin);
     const Point& from = resolve_point(origin, since);
     const Point* to = until != nullptr ? &resolve_point(origin, *until) : nullptr;
     if (to != nullptr && to->id <= from.id)

@@ -78,7 +78,6 @@ PointWish wish_of(const Arguments& arguments, PointKind kind)
     wish.deadline = deadline_of(arguments);
     wish.data = data_of(arguments);
     wish.uuid = Uuid::random();
-    wish.new_origin = Uuid::random();
     return wish;
 }
 
@@ -90,7 +89,7 @@ std::optional<StoreWish> store_of(
     if (path == nullptr)
         return std::nullopt;
     const BlockDevice device = resolve(*path);
-    StoreWish wish{StoreFacts(), *path, Uuid::random(), false};
+    StoreWish wish{StoreFacts(), *path, draw_uuid(machine), false};
     wish.facts.device = device;
     if (machine.find_store_on(device.number) != nullptr)
         return wish; // in use as a store: nothing is overwritten
@@ -107,6 +106,7 @@ int take(const Arguments& arguments, PointKind kind)
     Change change(arguments, false);
     const Machine machine = survey(change.dm());
     const BlockDevice block = resolve(arguments.objects().front());
+    wish.new_origin = draw_uuid(machine);
     const auto store = store_of(arguments, change, machine, block);
     FreezeFacts freeze = read_freeze_facts(block);
     wish.freeze = std::move(freeze.devices);

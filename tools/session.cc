@@ -7,6 +7,7 @@
 #include "dm/libdevmapper.h"
 #include "log.h"
 #include "machine/local_host.h"
+#include "ops/naming.h"
 #include "ops/remove.h"
 
 #include <algorithm>
@@ -64,6 +65,14 @@ private:
     sigset_t before_{};
 };
 
+/// Says which side to upgrade.
+Error interface_differs(std::uint32_t interface)
+{
+    return Error("module dm-interpose", "use it",
+        fmt::format("it has interface {}, and this dmsnap {}", interface, INTERPOSE_INTERFACE),
+        interface < INTERPOSE_INTERFACE ? "upgrade the module" : "upgrade dmsnap");
+}
+
 void require_interface(Dm& dm, bool any_interface)
 {
     const auto version = dm.target_version(INTERPOSE_TARGET);
@@ -73,13 +82,10 @@ void require_interface(Dm& dm, bool any_interface)
             .as(Fault::cannot_start);
     if (version->major == INTERPOSE_INTERFACE)
         return;
-    const bool module_is_older = version->major < INTERPOSE_INTERFACE;
-    const std::string reason =
-        fmt::format("it has interface {}, and this dmsnap {}", version->major, INTERPOSE_INTERFACE);
-    const std::string next = module_is_older ? "upgrade the module" : "upgrade dmsnap";
+    const Error error = interface_differs(version->major);
     if (!any_interface)
-        throw Error("module dm-interpose", "use it", reason, next).as(Fault::cannot_start);
-    log_warning(fmt::format("module dm-interpose: {}: {}", reason, next));
+        throw error.as(Fault::cannot_start);
+    log_warning(fmt::format("module dm-interpose: {}: {}", error.reason(), error.next_step()));
 }
 
 Error not_undone(const Outcome& outcome)
@@ -97,6 +103,15 @@ std::string commands_text(const std::vector<std::string>& commands)
 }
 
 } // namespace
+
+Uuid draw_uuid(const Machine& machine)
+{
+    for (;;) {
+        const Uuid uuid = Uuid::random();
+        if (!machine.has_name(base_name(uuid)) && !machine.has_name(store_name(uuid)))
+            return uuid;
+    }
+}
 
 std::unique_ptr<Dm> start()
 {
@@ -130,8 +145,6 @@ Change::~Change()
 bool Change::confirm(const std::string& subject, const std::string& operation, const std::string& question) const
 {
     if (yes_)
-        return true;
-    if (dry_run_)
         return true;
     if (isatty(STDIN_FILENO) == 0)
         throw Error(subject, operation, question, "--yes, if that may be lost");
@@ -183,6 +196,12 @@ int for_each_object(const Arguments& arguments, const std::function<void(const s
         }
     }
     return worst;
+}
+
+void require_our_interface(const OriginState& origin)
+{
+    if (!origin.status.details)
+        throw interface_differs(origin.status.interface).as(Fault::cannot_start);
 }
 
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation)

@@ -56,6 +56,12 @@ int exit_code_of(const Error& error);
 /// The attached device that `spec` names.  Throws Error if it is not attached.
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation);
 
+/// Throws Error (Fault::cannot_start) if the origin's module is of another interface, so that its points are unknown.
+void require_our_interface(const OriginState& origin);
+
+/// A uuid whose ID no device's name has yet.
+Uuid draw_uuid(const Machine& machine);
+
 /// True for "json", false for "basic" or nothing.  Throws Error (Fault::usage).
 bool wants_json(const Arguments& arguments);
 

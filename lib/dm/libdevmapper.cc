@@ -264,7 +264,9 @@ public:
     void resume(const DmName& name, Visibility visibility) override
     {
         const DmSession session;
-        Task(DM_DEVICE_RESUME, name, "resume it").run_with_udev(visibility, see_kernel_log);
+        Task task(DM_DEVICE_RESUME, name, "resume it");
+        task.require(dm_task_skip_lockfs(task.get()));
+        task.run_with_udev(visibility, see_kernel_log);
     }
 
     void remove(const DmName& name) override

@@ -10,10 +10,8 @@
 
 namespace dmsnap {
 
-/// Of an origin that is gone only the image is left to remove.
-///
-/// Removes a point, or with `keep_point` only what a snapshot keeps.  An empty plan: there is nothing to do.  Throws
-/// Error while the point's image is in use.
+/// Removes a point, or with `keep_point` only what a snapshot keeps; of an origin that is gone, the image.  An empty
+/// plan: there is nothing to do.  Throws Error while the point's image is in use.
 Plan plan_remove(const Machine& machine, const OriginState& origin, const Point& point, bool keep_point);
 
 /// A point and the origin it is on.

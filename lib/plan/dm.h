@@ -82,7 +82,9 @@ public:
     virtual void load(const DmName& name, const Table& table) = 0;
     /// Empties the inactive slot.
     virtual void clear(const DmName& name) = 0;
-    /// Resumes; with a table in the inactive slot the kernel suspends, swaps and resumes in this one call.
+    /// Resumes; with a table in the inactive slot the kernel suspends, swaps and resumes in this one call.  What is
+    /// under way is waited for, and the filesystem is not frozen: a swap changes nothing it sees, and one that
+    /// somebody else has frozen would make the swap fail.
     virtual void resume(const DmName& name, Visibility visibility) = 0;
     virtual void remove(const DmName& name) = 0;
     /// The target's answer, empty if it gives none.
