@@ -26,11 +26,11 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     else
-        sudo "$@"
+        sudo -n "$@"
     fi
 }
 
-# Asks for sudo's password while there is somebody to answer; later commands run in the background.
+# Asks for sudo's password while there is somebody to answer: everything else runs in the background.
 need_root() {
     [ "$(id -u)" != 0 ] || return 0
     command -v sudo >/dev/null || die "needs root or sudo: packages are installed and chroots made"
@@ -115,14 +115,14 @@ cached() {
         fi
         exec {lock}>&-
     fi
-    as_root touch -c "$object"
+    touch "$object.used"
     echo "$object"
 }
 
 drop_unused() {
     local old
-    find "$cache" -maxdepth 1 -name "$1-*" -mtime "+$cache_days" | while read -r old; do
-        as_root rm -rf "$old"
+    find "$cache" -maxdepth 1 -name "$1-*.used" -mtime "+$cache_days" | while read -r old; do
+        as_root rm -rf "${old%.used}" "$old"
     done
 }
 
