@@ -9,6 +9,8 @@
 #include "environment.h"
 #include "origin.h"
 
+#include <cstdlib>
+#include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
 
@@ -112,4 +114,27 @@ TEST_CASE("a removed point is refused by each of its names", "[show5-removed]")
     tool({"checkpoint", "-n", "old", origin->device()}); // the name again, but not the same point
     check_refused(*origin, names);
     CHECK(tool({"changed", "--since", "old", origin->device()}) == "");
+}
+
+TEST_CASE("a point from before a restart of the machine is refused, never matched", "[show5-restart]")
+{
+    const std::string notes = "/root/show5-restart";
+    auto origin = linear_origin(origin_disk(), 16_MiB, 2);
+    if (!std::filesystem::exists(notes)) {
+        tool({"create", "-n", "old", "--store", store_disk(), origin->device()});
+        tool({"checkpoint", "-n", "new", origin->device()});
+        for (const char* point : {"old", "new"})
+            for (const std::string& name : names_of(point))
+                std::ofstream(notes, std::ios::app) << name << '\n';
+        std::_Exit(75); // and run again after the restart, which finds all of it attached
+    }
+    std::vector<std::string> names = {"old"};
+    std::ifstream file(notes);
+    for (std::string name; std::getline(file, name);)
+        names.push_back(name);
+    REQUIRE(names.size() == 5);
+    // The store is known as one whose content went with the restart: it needs no --yes.
+    tool({"create", "-n", "new", "--store", store_disk(), origin->device()});
+    check_refused(*origin, names);
+    CHECK(tool({"changed", "--since", "new", origin->device()}) == "");
 }

@@ -32,6 +32,10 @@ class Test:
     def single_thread(self):
         return self.group.startswith("single")
 
+    @property
+    def restarts(self):
+        return self.group.startswith("restart")
+
 
 def tests():
     table = [Test(name, kind, group, int(seconds), tuple(sets.split(",")))

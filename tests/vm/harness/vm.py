@@ -37,9 +37,12 @@ class Lines:
 
 
 class Machine:
-    """QEMU with a kernel, the root image and scratch disks; `logs` gets serial, output and results."""
+    """QEMU with a kernel, the root image and scratch disks; `logs` gets serial, output and results.
 
-    def __init__(self, kernel, image, initrd, payload, job, logs, *, memory, smp, thread, accel, append):
+    A guest that restarts ends, unless `restarts`.
+    """
+
+    def __init__(self, kernel, image, initrd, payload, job, logs, *, memory, smp, thread, accel, append, restarts):
         self.logs = logs
         for name in ("serial", "output", "results"):
             (logs / name).write_bytes(b"")
@@ -47,7 +50,8 @@ class Machine:
         self.process = None
         self.arguments = [
             "setpriv", "--pdeathsig", "KILL", "--",
-            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+            *([] if restarts else ["-no-reboot"]),
             "-machine", "pc", "-accel", accel or f"tcg,thread={thread}", "-cpu", "Nehalem",
             "-smp", f"{smp},sockets={smp},cores=1,threads=1", "-m", memory,
             "-kernel", str(kernel / "vmlinuz"), "-initrd", str(initrd), "-append", " ".join(append),
