@@ -37,7 +37,8 @@ Message message_of(const Take& step) { return step.message; }
 Message message_of(const UseStore& step) { return StoreMessage{step.store}; }
 Message message_of(const LeaveStore&) { return UnstoreMessage{}; }
 
-std::string quoted(std::string_view text)
+/// One word to a shell.
+std::string shell_word(std::string_view text)
 {
     std::string result = "'";
     for (char c : text)
@@ -56,20 +57,20 @@ std::string feed(const Table& table)
                 const std::string mark = to_text(device);
                 words.replace(words.find(mark), mark.size(), "/dev/mapper/" + name->text());
             }
-        text += " " + quoted(words);
+        text += " " + shell_word(words);
     }
     return text + " | ";
 }
 
 std::string dmsetup_create(const NewDevice& device)
 {
-    return fmt::format("{}dmsetup create {} --uuid {}{}", feed(device.table), quoted(device.name.text()),
-        quoted(device.uuid), device.read_only ? " --readonly" : "");
+    return fmt::format("{}dmsetup create {} --uuid {}{}", feed(device.table), shell_word(device.name.text()),
+        shell_word(device.uuid), device.read_only ? " --readonly" : "");
 }
 
 std::string dmsetup_message(const DmName& name, const Message& message)
 {
-    return fmt::format("dmsetup message {} 0 {}", quoted(name.text()), to_text(message));
+    return fmt::format("dmsetup message {} 0 {}", shell_word(name.text()), to_text(message));
 }
 
 } // namespace
@@ -113,19 +114,19 @@ std::string by_hand(const Step& step)
             // The one step that no tool but this one can do.
             [](const FormatStore& s) { return fmt::format("# format the store {}", s.store.path); },
             [](const Create& s) { return dmsetup_create(s.device); },
-            [](const Load& s) { return fmt::format("{}dmsetup load {}", feed(s.table), quoted(s.name.text())); },
-            [](const Resume& s) { return "dmsetup resume " + quoted(s.name.text()); },
-            [](const Remove& s) { return "dmsetup remove " + quoted(s.device.name.text()); },
+            [](const Load& s) { return fmt::format("{}dmsetup load {}", feed(s.table), shell_word(s.name.text())); },
+            [](const Resume& s) { return "dmsetup resume " + shell_word(s.name.text()); },
+            [](const Remove& s) { return "dmsetup remove " + shell_word(s.device.name.text()); },
             [](const SyncFilesystems& s) {
                 std::string command = "sync --file-system";
                 for (const std::string& target : s.mount_points)
-                    command += " " + quoted(target);
+                    command += " " + shell_word(target);
                 return command;
             },
             [](const MakeLink& s) {
-                return fmt::format("ln -sf {} {}", quoted("/dev/mapper/" + s.device.text()), quoted(s.path));
+                return fmt::format("ln -sf {} {}", shell_word("/dev/mapper/" + s.device.text()), shell_word(s.path));
             },
-            [](const RemoveLink& s) { return "rm -f " + quoted(s.path); },
+            [](const RemoveLink& s) { return "rm -f " + shell_word(s.path); },
             [](const auto& s) { return dmsetup_message(s.name, message_of(s)); },
         },
         step);
