@@ -159,9 +159,9 @@ TEST_CASE("a formatted device holds the header and no other signature", "[unit]"
 TEST_CASE("a signature beyond the header's block is erased too", "[unit]")
 {
     const DeviceFile device;
-    device.write({0x10040}, "_BHRfS_M"); // btrfs, 64 KiB in; its checksum is wrong, which makes it no less somebody's
+    device.write({0x8000}, "\1CD001\1"); // of a CD, 32 KiB in
     REQUIRE(find_signature(device.path));
-    CHECK(find_signature(device.path)->description == "btrfs filesystem");
+    CHECK(find_signature(device.path)->description.find("iso9660") != std::string::npos);
     format_store(device.path, some_header());
     CHECK_FALSE(find_signature(device.path));
 }
