@@ -250,60 +250,45 @@ bool no_way_back(const Step& step)
            (resume != nullptr && resume->final);
 }
 
-std::vector<std::string> commands(std::initializer_list<Step> steps)
+/// The steps that do by hand what undo() does.
+std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
 {
-    std::vector<std::string> result;
-    for (const Step& step : steps)
-        result.push_back(by_hand(step));
-    return result;
+    const auto commands = [](std::initializer_list<Step> steps) {
+        std::vector<std::string> result;
+        for (const Step& s : steps)
+            result.push_back(by_hand(s));
+        return result;
+    };
+    // clang-format off: versions 14 and 19 break these lambdas in different places
+    return std::visit(
+        Visit{
+            [&](const Create& s) { return commands({Remove{s.device}}); },
+            [&](const Load& s) { return std::vector<std::string>{"dmsetup clear '" + s.name.text() + "'"}; },
+            [&](const Resume& s) {
+                return commands({Load{s.name, s.before}, s});
+            },
+            [&](const Remove& s) { return commands({Create{s.device}}); },
+            [&](const UseStore& s) {
+                return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});
+            },
+            [&](const LeaveStore& s) {
+                return commands({UseStore{s.name, s.store, {}}});
+            },
+            [&](const Take& s) {
+                return run.taken ? commands({Drop{s.name, run.taken->point}})
+                                 : std::vector<std::string>{"dmsnap remove '" + s.message.name.text() + "'"};
+            },
+            [&](const MakeLink& s) {
+                return commands({RemoveLink{s.path, s.device}});
+            },
+            [&](const RemoveLink& s) {
+                return commands({MakeLink{s.path, s.device}});
+            },
+            [](const auto&) { return std::vector<std::string>{}; },
+        },
+        step);
+    // clang-format on
 }
-
-// What does by hand what undo() does.
-
-std::vector<std::string> undo_by_hand(const Create& step, const Execution&) { return commands({Remove{step.device}}); }
-
-std::vector<std::string> undo_by_hand(const Load& step, const Execution&)
-{
-    return {"dmsetup clear '" + step.name.text() + "'"};
-}
-
-std::vector<std::string> undo_by_hand(const Resume& step, const Execution&)
-{
-    return commands({Load{step.name, step.before}, step});
-}
-
-std::vector<std::string> undo_by_hand(const Remove& step, const Execution&) { return commands({Create{step.device}}); }
-
-std::vector<std::string> undo_by_hand(const UseStore& step, const Execution&)
-{
-    if (step.before)
-        return commands({UseStore{step.name, *step.before, {}}});
-    return commands({LeaveStore{step.name, step.store}});
-}
-
-std::vector<std::string> undo_by_hand(const LeaveStore& step, const Execution&)
-{
-    return commands({UseStore{step.name, step.store, {}}});
-}
-
-std::vector<std::string> undo_by_hand(const Take& step, const Execution& run)
-{
-    if (run.taken)
-        return commands({Drop{step.name, run.taken->point}});
-    return {"dmsnap remove '" + step.message.name.text() + "'"};
-}
-
-std::vector<std::string> undo_by_hand(const MakeLink& step, const Execution&)
-{
-    return commands({RemoveLink{step.path, step.device}});
-}
-
-std::vector<std::string> undo_by_hand(const RemoveLink& step, const Execution&)
-{
-    return commands({MakeLink{step.path, step.device}});
-}
-
-template <typename Other> std::vector<std::string> undo_by_hand(const Other&, const Execution&) { return {}; }
 
 void report(const Progress& progress, const std::string& line)
 {
@@ -323,7 +308,7 @@ std::vector<std::string> undo_all(
             std::visit([&](const auto& s) { undo(s, run); }, step);
         } catch (const Error& error) {
             report(progress, fmt::format("not undone: {}\n", error.what()));
-            for (std::string& command : std::visit([&](const auto& s) { return undo_by_hand(s, run); }, step))
+            for (std::string& command : undo_by_hand(step, run))
                 left.push_back(std::move(command));
         }
     }
