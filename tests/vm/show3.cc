@@ -18,7 +18,7 @@ using namespace dmsnap::test;
 
 namespace {
 
-constexpr Bytes origin_size = 192_MiB;
+constexpr Bytes origin_size = 96_MiB;
 
 struct Parameters {
     std::string chunk; ///< as typed; empty: the default
@@ -160,10 +160,10 @@ TEST_CASE("changed is exact over a chain of points from which random ones are re
 TEST_CASE("changed never leaves out what a mounted filesystem wrote", "[show3-mounted]")
 {
     Random random;
-    const auto origin = lvm_origin(origin_disk(), 256_MiB);
+    const auto origin = lvm_origin(origin_disk(), 64_MiB);
     Filesystem filesystem(origin->path(), "ext4");
     const std::string file = filesystem.directory() + "/file";
-    must({"dd", "if=/dev/zero", "of=" + file, "bs=1M", "count=64", "conv=fsync", "status=none"});
+    must({"dd", "if=/dev/zero", "of=" + file, "bs=1M", "count=24", "conv=fsync", "status=none"});
     tool({"checkpoint", "-n", "a", origin->device()});
     {
         const Frozen frozen(filesystem);
@@ -171,8 +171,8 @@ TEST_CASE("changed never leaves out what a mounted filesystem wrote", "[show3-mo
         tool({"checkpoint", "-n", "b", origin->device()});
     }
     for (int i = 0; i < 20; ++i)
-        must({"dd", "if=/dev/urandom", "of=" + file, fmt::format("bs={}", random.between(512, 200000)), "count=1",
-            fmt::format("seek={}", random.below(300)), "conv=notrunc,fsync", "status=none"});
+        must({"dd", "if=/dev/urandom", "of=" + file, fmt::format("bs={}", random.between(512, 100000)), "count=1",
+            fmt::format("seek={}", random.below(200)), "conv=notrunc,fsync", "status=none"});
     const Frozen frozen(filesystem);
     const Bytes chunk = origin->status().chunk.bytes();
     // Whatever reads differently now was written since.
