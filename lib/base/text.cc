@@ -126,6 +126,14 @@ std::optional<Blob> from_hex(std::string_view text)
     return bytes;
 }
 
+std::string shell_word(std::string_view text)
+{
+    std::string result = "'";
+    for (char c : text)
+        result += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return result + "'";
+}
+
 std::string printable(std::string_view text, std::size_t limit)
 {
     std::string result;

@@ -27,6 +27,9 @@ std::string to_hex(const Blob& bytes);
 /// Nothing unless `text` is pairs of hex digits; "" is no bytes.
 std::optional<Blob> from_hex(std::string_view text);
 
+/// One word to a shell, whatever is in it.
+std::string shell_word(std::string_view text);
+
 /// A name from elsewhere made safe for a terminal and short: control characters and invalid UTF-8 as \xNN, at most
 /// `limit` bytes, "..." in place of the rest.
 std::string printable(std::string_view text, std::size_t limit = 256);

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "plan/execute.h"
 
+#include "base/text.h"
 #include "base/visit.h"
 #include "plan/query.h"
 
@@ -263,7 +264,7 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
     return std::visit(
         Visit{
             [&](const Create& s) { return commands({Remove{s.device}}); },
-            [&](const Load& s) { return std::vector<std::string>{"dmsetup clear '" + s.name.text() + "'"}; },
+            [&](const Load& s) { return std::vector<std::string>{"dmsetup clear " + shell_word(s.name.text())}; },
             [&](const Resume& s) {
                 return commands({Load{s.name, s.before}, s});
             },
@@ -276,7 +277,7 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             },
             [&](const Take& s) {
                 return run.taken ? commands({Drop{s.name, run.taken->point}})
-                                 : std::vector<std::string>{"dmsnap remove '" + s.message.name.text() + "'"};
+                                 : std::vector<std::string>{"dmsnap remove " + shell_word(s.message.name.text())};
             },
             [&](const MakeLink& s) {
                 return commands({RemoveLink{s.path, s.device}});

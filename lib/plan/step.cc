@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "plan/step.h"
 
+#include "base/text.h"
 #include "base/visit.h"
 
 #include <fmt/format.h>
@@ -36,15 +37,6 @@ Message message_of(const Release& step) { return ReleaseMessage{step.point}; }
 Message message_of(const Take& step) { return step.message; }
 Message message_of(const UseStore& step) { return StoreMessage{step.store}; }
 Message message_of(const LeaveStore&) { return UnstoreMessage{}; }
-
-/// One word to a shell.
-std::string shell_word(std::string_view text)
-{
-    std::string result = "'";
-    for (char c : text)
-        result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    return result + "'";
-}
 
 /// Table lines on dmsetup's standard input.  A device that has no number in the plan has a node by then.
 std::string feed(const Table& table)

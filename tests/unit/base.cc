@@ -190,6 +190,14 @@ TEST_CASE("a foreign name cannot steer the terminal and has an end", "[unit]")
     CHECK(printable(std::string(1000, 'x'), 10) == "xxxxxxxxxx...");
 }
 
+TEST_CASE("a word stays one word to a shell", "[unit]")
+{
+    CHECK(shell_word("vg-home") == "'vg-home'");
+    CHECK(shell_word("a b$(c)") == "'a b$(c)'");
+    CHECK(shell_word("it's") == "'it'\\''s'");
+    CHECK(shell_word("") == "''");
+}
+
 TEST_CASE("an error says who, what, why and what next", "[unit]")
 {
     const Error error("vg-home", "load its table", EBUSY, "dmsetup ls --tree shows who holds it");
