@@ -77,12 +77,28 @@ Table interpose_table(Sectors length, const DeviceRef& base, Sectors base_start,
     return {{Sectors{0}, length, Interpose{base, base_start, origin, chunk}}};
 }
 
-std::string names_of(const std::vector<const Point*>& points)
+std::string joined(const std::vector<std::string>& names)
 {
     std::string text;
-    for (const Point* point : points)
-        text += (text.empty() ? "" : ", ") + point->name.text();
+    for (const std::string& name : names)
+        text += (text.empty() ? "" : ", ") + name;
     return text;
+}
+
+std::string names_of(const std::vector<const Point*>& points)
+{
+    std::vector<std::string> names;
+    for (const Point* point : points)
+        names.push_back(point->name.text());
+    return joined(names);
+}
+
+std::string names_of(const std::vector<ImageState>& images)
+{
+    std::vector<std::string> names;
+    for (const ImageState& image : images)
+        names.push_back(image.info.name.text());
+    return joined(names);
 }
 
 std::vector<const Point*> snapshots_of(const OriginState& origin)
@@ -141,9 +157,10 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
     if (!snapshots.empty() && !force)
         throw Error(origin.name().text(), "detach", "it has snapshots: " + names_of(snapshots),
             "dmsnap remove them, or detach --force, which removes them too");
-    if (!origin.status.details && !origin.images.empty())
-        throw Error(origin.name().text(), "detach", "it has images, and the module is of another interface",
-            "the dmsnap that made them");
+    // Without a common interface the points are unknown, and the images tell that there are some.
+    if (!origin.status.details && !origin.images.empty() && !force)
+        throw Error(origin.name().text(), "detach", "it has images: " + names_of(origin.images),
+            "detach --force, which removes them");
     Plan plan;
     for (const ImageState& image : origin.images)
         for (Step& step : plan_remove_image(machine, origin, image))

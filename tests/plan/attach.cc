@@ -167,3 +167,20 @@ TEST_CASE("detach never takes away an image that is in use", "[plan]")
         }
     }
 }
+
+TEST_CASE("detach goes by the tables where the module speaks another interface", "[plan]")
+{
+    World world = world_with_snapshot(segmented_world());
+    Machine machine = world.machine();
+    OriginState& origin = machine.origins.at(0);
+    origin.status.details.reset();
+    origin.points.clear();
+    CHECK_THROWS_AS(plan_detach(machine, origin, false), Error);
+    CHECK(to_text(plan_detach(machine, origin, true)) ==
+          "remove  dmsnap-s1\n"
+          "load    vg-home  0 2048 linear 8:16 0; 2048 2048 linear 8:32 64\n"
+          "resume  vg-home\n"
+          "remove  dmsnap-base-aaaaaaaa\n");
+    origin.images.clear();
+    CHECK(to_text(plan_detach(machine, origin, false)).starts_with("load "));
+}

@@ -345,6 +345,12 @@ class FakeHost final : public Host {
 public:
     /// Shared with the FakeDm, so that one number counts through all calls.
     explicit FakeHost(Trouble& trouble) : trouble_(trouble) {}
+    /// The same host, in another machine's trouble.
+    FakeHost(const FakeHost& other, Trouble& trouble)
+        : links(other.links), formatted(other.formatted), trouble_(trouble)
+    {}
+    FakeHost(const FakeHost&) = delete;
+    FakeHost& operator=(const FakeHost&) = delete;
 
     std::set<std::string> links;
     std::vector<std::string> formatted;

@@ -24,6 +24,8 @@ struct World {
     DmName device;
 
     explicit World(const std::string& table, const std::string& name = "vg-home") : device(dm.add(name, table)) {}
+    World(const World& other) : dm(other.dm), host(other.host, dm.trouble), device(other.device) {}
+    World& operator=(const World&) = delete;
 
     /// Nothing of this machine is looked at.
     Machine machine() { return survey(dm, {"/nonexistent", "/nonexistent", "/nonexistent"}); }
