@@ -348,7 +348,8 @@ public:
     /// The same host, in another machine's trouble.
     FakeHost(const FakeHost& other, Trouble& trouble)
         : links(other.links), formatted(other.formatted), trouble_(trouble)
-    {}
+    {
+    }
     FakeHost(const FakeHost&) = delete;
     FakeHost& operator=(const FakeHost&) = delete;
 
