@@ -92,13 +92,14 @@ class BadDisk {
 public:
     BadDisk()
     {
-        try_to({"modprobe", "scsi_debug"}); // or it is built in
+        try_to({"modprobe", "scsi_debug", "add_host=0"}); // or it is built in, likewise
+        must({"sh", "-c", fmt::format("echo 1 >{}/add_host", driver)});
         wait_until("a disk of scsi_debug", 30, [this] { return find(); });
         must({"udevadm", "settle"});
     }
     ~BadDisk()
     {
-        try_to({"sh", "-c", fmt::format("echo 0 >{}/opts", driver)});
+        try_to({"sh", "-c", fmt::format("echo 0 >{0}/opts; echo -1 >{0}/add_host", driver)});
         try_to({"modprobe", "-r", "scsi_debug"});
     }
     BadDisk(const BadDisk&) = delete;
