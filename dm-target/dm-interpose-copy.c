@@ -365,14 +365,23 @@ static void copy_prepare(struct interpose_copy *copy, const struct interpose_wri
 	keep->done = kept;
 }
 
-/* The judge counted a copy that does not come to be: wait for the others, or give the snapshots up. */
+/*
+ * The judge counted a copy that does not come to be: wait for the others, or give the snapshots up.
+ * -EBUSY, no budget or memory while others had it, never costs a snapshot: should they have ended since,
+ * nobody else brings the write back, and alone it will get the reserve.
+ */
 static int copy_abandon(struct interpose_origin *origin, struct interpose_copy *copy, int error)
 {
-	bool patience;
+	bool patience = error == -EBUSY;
 
 	spin_lock_irq(&origin->lock);
-	patience = error == -ENOSPC ? origin->sweeping : error == -ENOMEM && origin->nr_copies > 1;
+	if (error == -ENOSPC)
+		patience = origin->sweeping;
+	else if (error == -ENOMEM)
+		patience = origin->nr_copies > 1;
 	copies_put(origin, copy);
+	if (error == -EBUSY && !origin->nr_copies)
+		queue_work(interpose_wq, &origin->write_work);
 	spin_unlock_irq(&origin->lock);
 	copy_free(copy);
 	if (patience)
@@ -395,7 +404,7 @@ int interpose_copy_start(struct interpose_origin *origin, struct interpose_write
 	int r;
 
 	if (!copy)
-		return copy_abandon(origin, NULL, -ENOMEM);
+		return copy_abandon(origin, NULL, -EBUSY);
 	copy_prepare(copy, write, chunks);
 	r = interpose_shelf_reserve(origin->shelf, &copy->keep);
 	if (r)
