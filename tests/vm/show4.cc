@@ -26,18 +26,15 @@ namespace {
 
 constexpr Bytes load_file_size = 16_MiB;
 
-/// Waits for an event of a device from the number it has now.
-class EventWaiter {
-public:
-    explicit EventWaiter(const Origin& origin)
-        : waiter_({"dmsetup", "wait", "--noflush", origin.dm_name(), std::to_string(origin.event_number())})
-    {
-    }
-    void wait() { REQUIRE(waiter_.wait(300) == 0); }
-
-private:
-    Background waiter_;
-};
+/// Waits for an event later than `seen`, and for further ones until the snapshots of the origin have failed.
+void wait_for_failure(const Origin& origin, std::uint32_t seen)
+{
+    do {
+        Background waiter({"dmsetup", "wait", "--noflush", origin.dm_name(), std::to_string(seen)});
+        REQUIRE(waiter.wait(300) == 0);
+        seen = origin.event_number();
+    } while (!origin.status().failure);
+}
 
 int error_of_reading(const std::string& image)
 {
@@ -75,11 +72,12 @@ template <typename Fail> void fail_under_load(const std::string& store, const st
     const auto origin = linear_origin(origin_disk(), 256_MiB, 2);
     Filesystem filesystem(origin->path(), "ext4");
     Load load(filesystem.directory(), load_file_size, random);
+    tool({"attach", origin->device()});
+    const std::uint32_t seen = origin->event_number(); // the load alone may fill the store while `create` ends
     load.start();
     tool({"create", "-n", "s1", "--store", store, origin->device()});
-    EventWaiter event(*origin);
     fail();
-    event.wait();
+    wait_for_failure(*origin, seen);
     check_failed(*origin, reason);
     load.stop();
     clean_up(*origin);
@@ -152,7 +150,7 @@ TEST_CASE("old data that cannot be read costs the snapshot and nothing else", "[
     CHECK(differences(origin->image("s1"), the_copy(), origin->size(), chunk, Cached::no) == "");
 
     disk.fail_reads(true);
-    EventWaiter event(*origin);
+    const std::uint32_t seen = origin->event_number();
     const Disk expected(spare_disk());
     Buffer buffer(4_KiB);
     // Around the bad sectors, on them, and elsewhere: first the neighbour chunk, then the one that cannot be kept.
@@ -162,7 +160,7 @@ TEST_CASE("old data that cannot be read costs the snapshot and nothing else", "[
         live.write({position}, buffer.span());
         expected.write({the_copy().start.count + position}, buffer.span());
     }
-    event.wait();
+    wait_for_failure(*origin, seen);
     check_failed(*origin, INTERPOSE_FAILURE_READ_ERROR);
     disk.fail_reads(false);
     CHECK(differences(origin->path(), the_copy(), origin->size(), chunk, Cached::no) == "");
