@@ -7,28 +7,14 @@
 
 #include <memory>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/systemd_sink.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
-
-#if DMSNAP_HAVE_SYSTEMD
-#include <spdlog/sinks/systemd_sink.h>
-#else
-#include <spdlog/sinks/syslog_sink.h>
-#endif
 
 namespace dmsnap::tool {
 namespace {
 
 constexpr const char* journal_socket = "/run/systemd/journal/socket";
-
-spdlog::sink_ptr journal_sink()
-{
-#if DMSNAP_HAVE_SYSTEMD
-    return std::make_shared<spdlog::sinks::systemd_sink_mt>("dmsnap");
-#else
-    return std::make_shared<spdlog::sinks::syslog_sink_mt>("dmsnap", LOG_PID, LOG_USER, false);
-#endif
-}
 
 spdlog::level::level_enum level_of(int verbosity)
 {
@@ -60,7 +46,7 @@ void set_up_log(int verbosity)
 {
     auto log = std::make_shared<spdlog::logger>("dmsnap", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     if (isatty(STDERR_FILENO) == 0 && access(journal_socket, F_OK) == 0)
-        log->sinks().push_back(journal_sink());
+        log->sinks().push_back(std::make_shared<spdlog::sinks::systemd_sink_mt>("dmsnap"));
     log->sinks().front()->set_pattern("dmsnap: %v");
     log->set_level(level_of(verbosity));
     log->flush_on(spdlog::level::trace);
