@@ -12,11 +12,12 @@
 
 /* "<uuid> <20 digits>\n": the first line of a page. */
 #define PAGE_HEAD (UUID_STRING_LEN + 1 + 20 + 1)
-/* The longest line of "points": numbers, uuid, words, name, data in hex. */
+/* The longest line of "points": numbers, uuid, words, name, data in hex, tags. */
 #define POINT_LINE                                                                  \
 	(20 + 11 + 8 + 21 + UUID_STRING_LEN + 1 + 6 + 11 + INTERPOSE_NAME_MAX + 1 + \
-	 2 * INTERPOSE_DATA_MAX + 2)
+	 2 * INTERPOSE_DATA_MAX + 1 + INTERPOSE_TAGS_MAX + 2)
 #define RUN_LINE (2 * 21 + 1)
+#define MESSAGE_ARGS_MAX 7
 /* Leaves of the maps looked at for one page of "changed": 32768 chunks each. */
 #define CHANGED_LEAVES 1024UL
 
@@ -28,8 +29,10 @@ struct answer {
 
 struct message {
 	const char *name;
-	unsigned int args; /* behind the name */
-	int (*run)(struct interpose *ip, char **args, struct answer *answer);
+	unsigned int args; /* behind the name, at least */
+	unsigned int args_max;
+	int (*run)(struct interpose *ip, char **args,
+		   struct answer *answer); /* args: NULL where there is none */
 };
 
 static __printf(2, 3) void answer_add(struct answer *answer, const char *format, ...)
@@ -93,31 +96,54 @@ static int parse_kind(const char *word, bool *snapshot)
 	return *snapshot || !strcmp(word, INTERPOSE_KIND_CHECKPOINT) ? 0 : -EINVAL;
 }
 
-static int check_name(const char *name)
+static bool is_alnum_or(char c, const char *others)
+{
+	return isascii(c) && (isalnum(c) || strchr(others, c));
+}
+
+static int parse_name(const char *word, struct interpose_label *label)
 {
 	const char *c;
 
-	if (!*name || strlen(name) > INTERPOSE_NAME_MAX || *name == '-')
+	if (!*word || *word == '-' || !strcmp(word, ".") || !strcmp(word, ".."))
 		return -EINVAL;
-	if (!strcmp(name, ".") || !strcmp(name, ".."))
-		return -EINVAL;
-	for (c = name; *c; c++)
-		if (!isascii(*c) || (!isalnum(*c) && !strchr("+_.-", *c)))
+	for (c = word; *c; c++)
+		if (!is_alnum_or(*c, "+_.-"))
 			return -EINVAL;
-	return 0;
+	return strscpy(label->name, word, sizeof(label->name)) < 0 ? -EINVAL : 0;
 }
 
-static int parse_data(const char *word, struct interpose_take_request *request)
+static int parse_tags(const char *word, struct interpose_label *label)
+{
+	bool begins = true;
+	const char *c;
+
+	label->tags[0] = '\0';
+	if (!strcmp(word, INTERPOSE_NONE))
+		return 0;
+	if (!strcmp(word, INTERPOSE_KEEP))
+		return -EINVAL;
+	for (c = word; *c; c++) {
+		if (*c == ',' ? begins : !is_alnum_or(*c, begins ? "_+./=!:&#" : "_+.-/=!:&#"))
+			return -EINVAL;
+		begins = *c == ',';
+	}
+	if (begins)
+		return -EINVAL;
+	return strscpy(label->tags, word, sizeof(label->tags)) < 0 ? -EINVAL : 0;
+}
+
+static int parse_data(const char *word, struct interpose_label *label)
 {
 	size_t digits = strlen(word);
 
-	request->data_bytes = 0;
+	label->data_bytes = 0;
 	if (!strcmp(word, INTERPOSE_NONE))
 		return 0;
 	if (!digits || digits % 2 || digits / 2 > INTERPOSE_DATA_MAX)
 		return -EINVAL;
-	request->data_bytes = digits / 2;
-	return hex2bin(request->data, word, request->data_bytes);
+	label->data_bytes = digits / 2;
+	return hex2bin(label->data, word, label->data_bytes);
 }
 
 static int parse_deadline(const char *word, unsigned int *ms)
@@ -166,11 +192,27 @@ static int parse_take(char **args, struct interpose_take_request *request)
 	if (strlen(args[0]) != UUID_STRING_LEN || uuid_parse(args[0], &request->uuid))
 		return r;
 	r = parse_kind(args[1], &request->snapshot);
-	r = r ?: check_name(args[2]);
-	request->name = args[2];
-	r = r ?: parse_data(args[3], request);
+	r = r ?: parse_name(args[2], &request->label);
+	r = r ?: parse_data(args[3], &request->label);
 	r = r ?: parse_deadline(args[4], &request->deadline_ms);
-	return r ?: parse_freeze(args[5], request);
+	r = r ?: parse_freeze(args[5], request);
+	return args[6] ? r ?: parse_tags(args[6], &request->label) : r;
+}
+
+static int parse_change(char **args, struct interpose_change_request *request)
+{
+	int r = 0;
+
+	request->keep_name = !strcmp(args[2], INTERPOSE_KEEP);
+	request->keep_tags = !strcmp(args[3], INTERPOSE_KEEP);
+	request->keep_data = !strcmp(args[4], INTERPOSE_KEEP);
+	if (!request->keep_name)
+		r = parse_name(args[2], &request->label);
+	if (!r && !request->keep_tags)
+		r = parse_tags(args[3], &request->label);
+	if (!r && !request->keep_data)
+		r = parse_data(args[4], &request->label);
+	return r;
 }
 
 /* store <store uuid> */
@@ -198,7 +240,7 @@ static int message_unstore(struct interpose *ip, char **args, struct answer *ans
 	return r;
 }
 
-/* take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|- */
+/* take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|- [<tags>|-] */
 static int message_take(struct interpose *ip, char **args, struct answer *answer)
 {
 	struct interpose_take_request *request = kzalloc(sizeof(*request), GFP_KERNEL);
@@ -246,9 +288,33 @@ static int message_release(struct interpose *ip, char **args, struct answer *ans
 	return r;
 }
 
+/* change <generation> <id> <name>|= <tags>|-|= <data>|-|= */
+static int message_change(struct interpose *ip, char **args, struct answer *answer)
+{
+	struct interpose_change_request *request;
+	u64 id;
+	int r = parse_point(ip, args, &id);
+
+	if (r)
+		return r;
+	request = kzalloc(sizeof(*request), GFP_KERNEL);
+	if (!request)
+		return -ENOMEM;
+	r = parse_change(args, request);
+	if (r)
+		goto free_request;
+	mutex_lock(&ip->origin->change);
+	r = interpose_change(ip->origin, id, request);
+	mutex_unlock(&ip->origin->change);
+free_request:
+	kfree(request);
+	return r;
+}
+
 static void answer_point(struct answer *answer, struct interpose_origin *origin,
 			 const struct interpose_point *point)
 {
+	const struct interpose_label *label = &point->label;
 	bool valid = !point->snapshot || interpose_snapshot_valid(origin, point->id);
 
 	answer_add(answer, "%llu %s %s %lld %pUb %s %u %s ", point->id,
@@ -256,12 +322,12 @@ static void answer_point(struct answer *answer, struct interpose_origin *origin,
 		   valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, point->time,
 		   &point->uuid,
 		   point->fs_consistent ? INTERPOSE_CONSISTENCY_FS : INTERPOSE_CONSISTENCY_CRASH,
-		   point->images, point->name);
-	if (!point->data_bytes)
+		   point->images, label->name);
+	if (!label->data_bytes)
 		answer_add(answer, INTERPOSE_NONE);
-	for (unsigned int i = 0; i < point->data_bytes; i++)
-		answer_add(answer, "%02x", point->data[i]);
-	answer_add(answer, "\n");
+	for (unsigned int i = 0; i < label->data_bytes; i++)
+		answer_add(answer, "%02x", label->data[i]);
+	answer_add(answer, " %s\n", *label->tags ? label->tags : INTERPOSE_NONE);
 }
 
 /* points <first id> */
@@ -378,13 +444,14 @@ static int message_changed(struct interpose *ip, char **args, struct answer *ans
 }
 
 static const struct message messages[] = {
-	{ INTERPOSE_MSG_STORE, 1, message_store },
-	{ INTERPOSE_MSG_UNSTORE, 0, message_unstore },
-	{ INTERPOSE_MSG_TAKE, 6, message_take },
-	{ INTERPOSE_MSG_DROP, 2, message_drop },
-	{ INTERPOSE_MSG_RELEASE, 2, message_release },
-	{ INTERPOSE_MSG_POINTS, 1, message_points },
-	{ INTERPOSE_MSG_CHANGED, 4, message_changed },
+	{ INTERPOSE_MSG_STORE, 1, 1, message_store },
+	{ INTERPOSE_MSG_UNSTORE, 0, 0, message_unstore },
+	{ INTERPOSE_MSG_TAKE, 6, 7, message_take },
+	{ INTERPOSE_MSG_DROP, 2, 2, message_drop },
+	{ INTERPOSE_MSG_RELEASE, 2, 2, message_release },
+	{ INTERPOSE_MSG_CHANGE, 5, 5, message_change },
+	{ INTERPOSE_MSG_POINTS, 1, 1, message_points },
+	{ INTERPOSE_MSG_CHANGED, 4, 4, message_changed },
 };
 
 /* Return: 0: done; 1: done, with an answer in @result; negative. */
@@ -392,15 +459,17 @@ int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char
 		      unsigned int maxlen)
 {
 	struct answer answer = { .text = result, .size = maxlen };
+	char *args[MESSAGE_ARGS_MAX + 1] = {};
 	struct interpose *ip = ti->private;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(messages); i++) {
 		if (strcmp(argv[0], messages[i].name))
 			continue;
-		if (argc - 1 != messages[i].args)
+		if (argc - 1 < messages[i].args || argc - 1 > messages[i].args_max)
 			return -EINVAL;
-		return messages[i].run(ip, argv + 1, &answer);
+		memcpy(args, argv + 1, (argc - 1) * sizeof(*args));
+		return messages[i].run(ip, args, &answer);
 	}
 	return -EINVAL;
 }

@@ -126,9 +126,7 @@ static struct interpose_point *point_alloc(const struct interpose_origin *origin
 	}
 	uuid_copy(&point->uuid, &request->uuid);
 	point->snapshot = request->snapshot;
-	point->data_bytes = request->data_bytes;
-	memcpy(point->data, request->data, request->data_bytes);
-	strscpy(point->name, request->name, sizeof(point->name));
+	point->label = request->label;
 	return point;
 }
 
@@ -143,7 +141,6 @@ static struct take *take_alloc(struct interpose_origin *origin,
 	kref_get(&origin->ref);
 	take->origin = origin;
 	take->request = *request;
-	take->request.name = NULL; /* the caller's; the point has a copy */
 	take->deadline = ktime_add_ms(ktime_get(), request->deadline_ms);
 	init_completion(&take->done);
 	take->point = point_alloc(origin, request);
@@ -167,13 +164,15 @@ static struct interpose_point *take_repeated(struct interpose_origin *origin, co
 	return NULL;
 }
 
-static bool name_taken(struct interpose_origin *origin, const char *name)
+/* Whether a point other than @but, which may be NULL, has that name. */
+static bool name_taken(struct interpose_origin *origin, const char *name,
+		       const struct interpose_point *but)
 {
 	struct interpose_point *point;
 
 	lockdep_assert_held(&origin->mutex);
 	list_for_each_entry(point, &origin->points, list)
-		if (!strcmp(point->name, name))
+		if (point != but && !strcmp(point->label.name, name))
 			return true;
 	return false;
 }
@@ -185,7 +184,7 @@ static int take_obstacle(struct take *take)
 
 	if (origin->barred || !origin->active)
 		return -EBUSY;
-	if (name_taken(origin, take->point->name))
+	if (name_taken(origin, take->point->label.name, NULL))
 		return -EEXIST;
 	if (origin->nr_points == INTERPOSE_POINTS_MAX)
 		return -ENOSPC;
@@ -419,5 +418,45 @@ int interpose_release(struct interpose_origin *origin, u64 id)
 		interpose_origin_sweep(origin);
 		interpose_origin_event(origin);
 	}
+	return r;
+}
+
+static int change_point(struct interpose_origin *origin, struct interpose_point *point,
+			const struct interpose_change_request *request)
+{
+	const struct interpose_label *label = &request->label;
+
+	if (!request->keep_name) {
+		if (name_taken(origin, label->name, point))
+			return -EEXIST;
+		strscpy(point->label.name, label->name, sizeof(point->label.name));
+	}
+	if (!request->keep_tags)
+		strscpy(point->label.tags, label->tags, sizeof(point->label.tags));
+	if (!request->keep_data) {
+		point->label.data_bytes = label->data_bytes;
+		memcpy(point->label.data, label->data, label->data_bytes);
+	}
+	return 0;
+}
+
+/**
+ * interpose_change() - give a point another name, other tags, other data
+ * Context: origin->change, so that no point of that name is being taken; sleeps.
+ * Return: 0, -ENOENT, -EEXIST.
+ */
+int interpose_change(struct interpose_origin *origin, u64 id,
+		     const struct interpose_change_request *request)
+{
+	struct interpose_point *point;
+	int r;
+
+	lockdep_assert_held(&origin->change);
+	mutex_lock(&origin->mutex);
+	point = interpose_point_find(origin, id);
+	r = point ? change_point(origin, point, request) : -ENOENT;
+	mutex_unlock(&origin->mutex);
+	if (!r)
+		interpose_origin_event(origin);
 	return r;
 }

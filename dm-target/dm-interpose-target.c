@@ -74,7 +74,7 @@ static int check_chunk(struct interpose *ip, unsigned int shift)
 	return 0;
 }
 
-/* interpose <base device> <base sector> <origin uuid> <chunk sectors> */
+/* interpose <base device> <base sector> <origin uuid> <chunk sectors> [provisional] */
 static int interpose_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
 	struct interpose *ip;
@@ -82,14 +82,19 @@ static int interpose_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	uuid_t uuid;
 	int r = -EINVAL;
 
-	ti->error = "arguments must be: base device, base sector, origin uuid, chunk sectors";
-	if (argc != 4)
+	ti->error =
+		"arguments must be: base device, base sector, origin uuid, chunk sectors, optional words";
+	if (argc < 4 || argc > 5)
+		return r;
+	ti->error = "the only optional word is \"" INTERPOSE_OPT_PROVISIONAL "\"";
+	if (argc == 5 && strcmp(argv[4], INTERPOSE_OPT_PROVISIONAL))
 		return r;
 	ti->error = "no memory for the target";
 	ip = kzalloc(sizeof(*ip), GFP_KERNEL);
 	if (!ip)
 		return -ENOMEM;
 	ip->ti = ti;
+	ip->provisional = argc == 5;
 	r = parse_uuid(ip, argv[2], &uuid);
 	r = r ?: parse_chunk(ip, argv[3], &shift);
 	if (r)
@@ -287,8 +292,9 @@ static void interpose_status(struct dm_target *ti, status_type_t type, unsigned 
 		status_info(ip, result, maxlen);
 		break;
 	case STATUSTYPE_TABLE:
-		DMEMIT("%s %llu %pUb %u", ip->base->name, (unsigned long long)ip->start,
-		       &ip->origin->uuid, 1U << ip->origin->chunk_shift);
+		DMEMIT("%s %llu %pUb %u%s", ip->base->name, (unsigned long long)ip->start,
+		       &ip->origin->uuid, 1U << ip->origin->chunk_shift,
+		       ip->provisional ? " " INTERPOSE_OPT_PROVISIONAL : "");
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);

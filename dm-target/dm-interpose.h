@@ -60,6 +60,14 @@ enum interpose_failure {
 
 struct interpose_copy;
 
+/* What a point carries for its users, who may change it. */
+struct interpose_label {
+	char name[INTERPOSE_NAME_MAX + 1];
+	char tags[INTERPOSE_TAGS_MAX + 1];
+	unsigned int data_bytes;
+	u8 data[INTERPOSE_DATA_MAX];
+};
+
 struct interpose_point {
 	struct list_head list; /* origin->mutex: in origin->points, ids rising */
 	u64 id;
@@ -69,9 +77,7 @@ struct interpose_point {
 	time64_t time;
 	unsigned int images; /* origin->mutex */
 	struct interpose_map *changed; /* origin->mutex: of the epoch that begins here */
-	unsigned int data_bytes;
-	u8 data[INTERPOSE_DATA_MAX];
-	char name[INTERPOSE_NAME_MAX + 1];
+	struct interpose_label label; /* origin->mutex; the name: change, too */
 };
 
 struct interpose_origin {
@@ -135,6 +141,7 @@ struct interpose {
 	struct dm_target *ti;
 	struct dm_dev *base;
 	sector_t start;
+	bool provisional; /* what the table says, for the tool */
 	struct interpose_origin *origin;
 };
 
@@ -219,18 +226,24 @@ void interpose_bio_add_pages(struct bio *bio, struct page **pages, unsigned int 
 struct interpose_take_request {
 	uuid_t uuid;
 	bool snapshot;
-	const char *name;
-	u8 data[INTERPOSE_DATA_MAX];
-	unsigned int data_bytes;
+	struct interpose_label label;
 	unsigned int deadline_ms;
 	dev_t freeze[INTERPOSE_FREEZE_MAX];
 	unsigned int nr_freeze;
+};
+
+/* What is not kept is taken from label. */
+struct interpose_change_request {
+	struct interpose_label label;
+	bool keep_name, keep_tags, keep_data;
 };
 
 int interpose_take(struct interpose_origin *origin, const struct interpose_take_request *request,
 		   u64 *id, bool *fs_consistent);
 int interpose_drop(struct interpose_origin *origin, u64 id);
 int interpose_release(struct interpose_origin *origin, u64 id);
+int interpose_change(struct interpose_origin *origin, u64 id,
+		     const struct interpose_change_request *request);
 struct interpose_point *interpose_point_find(struct interpose_origin *origin, u64 id);
 void interpose_points_free(struct interpose_origin *origin);
 u64 interpose_points_map_bytes(struct interpose_origin *origin);

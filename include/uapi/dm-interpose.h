@@ -46,6 +46,11 @@
 #define INTERPOSE_NAME_MAX 127
 /* Bytes of user data a point carries. */
 #define INTERPOSE_DATA_MAX 256
+/*
+ * Longest list of tags of a point, commas included, without its NUL.  A tag: [A-Za-z0-9_+.-/=!:&#], not starting
+ * with '-'; a list may not be "=" alone.
+ */
+#define INTERPOSE_TAGS_MAX 255
 /* Devices in one freeze list. */
 #define INTERPOSE_FREEZE_MAX 16
 /* How long freezing and draining may take together. */
@@ -55,7 +60,10 @@
 /*
  * Target "interpose": the live device.
  *
- *   <start> <length> interpose <base device> <base sector> <origin uuid> <chunk sectors>
+ *   <start> <length> interpose <base device> <base sector> <origin uuid> <chunk sectors> [provisional]
+ *
+ * "provisional" says that the device was attached for the sake of a first point: while <last id> is 0, whoever
+ * finds it after a crash takes it off again.  The module repeats the word in TABLE and does nothing with it.
  *
  * The table of the live device is this one line, from sector 0.  A table that names the uuid of the
  * origin that is active on the same device takes it over with all its points when it is resumed; EBUSY for
@@ -69,6 +77,8 @@
  * <failure> is one of INTERPOSE_FAILURE_*, the latest cause that made snapshots of this origin
  * invalid; it goes when the last invalid one has been dropped.
  */
+#define INTERPOSE_OPT_PROVISIONAL "provisional"
+
 #define INTERPOSE_STATE_ACTIVE "active"
 #define INTERPOSE_STATE_SUSPENDED \
 	"suspended" /* this table does not take the device's writes (yet) */
@@ -92,10 +102,10 @@
  *     origin's, or the store lies on the origin or its base; EIO: the store has failed; ENOMEM.  No answer.
  * unstore
  *     Lets go of the store.  EBUSY while a valid snapshot or an image needs it.  No answer.
- * take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|-
+ * take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|- [<tags>|-]
  *     Takes a point.  <kind> is INTERPOSE_KIND_*, <data> up to INTERPOSE_DATA_MAX bytes in hex,
  *     <freeze list> devices "major:minor,..." whose filesystems are frozen meanwhile, top first; one that somebody
- *     else has frozen is used as it is and left frozen.
+ *     else has frozen is used as it is and left frozen.  <tags> are separated by commas: INTERPOSE_TAGS_MAX.
  *     Answer: "<generation> <id> <consistency>", consistency being INTERPOSE_CONSISTENCY_*.
  *     EEXIST: another point has that name; ETIMEDOUT: frozen or drained too slowly, nothing was taken;
  *     ENODEV: a snapshot, and no store; EIO: the store has failed; EBUSY: the device is
@@ -107,9 +117,12 @@
  * release <generation> <id>
  *     Turns a snapshot into a checkpoint: its old data goes, the point stays.  Errors as with drop.
  *     No error if it is a checkpoint already.  No answer.
+ * change <generation> <id> <name>|= <tags>|-|= <data>|-|=
+ *     Gives a point another name, other tags and other data, all in one step; "=" leaves what there is.
+ *     EEXIST: another point has that name; ESTALE, ENOENT as with drop.  No answer.
  * points <first id>
  *     Answer: "<generation> <next id>|-", then one line a point, oldest first:
- *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|-"
+ *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|- <tags>|-"
  *     with validity INTERPOSE_VALIDITY_* (a checkpoint is always valid), <images> the number of image tables there are.
  * changed <generation> <since id> <until id>|now <first sector>
  *     What was perhaps written between two points (never less than what was, seldom more).
@@ -122,6 +135,7 @@
 #define INTERPOSE_MSG_TAKE "take"
 #define INTERPOSE_MSG_DROP "drop"
 #define INTERPOSE_MSG_RELEASE "release"
+#define INTERPOSE_MSG_CHANGE "change"
 #define INTERPOSE_MSG_POINTS "points"
 #define INTERPOSE_MSG_CHANGED "changed"
 
@@ -133,6 +147,7 @@
 #define INTERPOSE_VALIDITY_INVALID "invalid"
 #define INTERPOSE_NOW "now"
 #define INTERPOSE_NONE "-"
+#define INTERPOSE_KEEP "=" /* in "change": leave it as it is */
 
 /*
  * Target "interpose-image": a block device that shows an origin as it was at a snapshot; read-only.
