@@ -3,6 +3,7 @@
 #include "dm/libdevmapper.h"
 
 #include "base/error.h"
+#include "dm/critical.h"
 #include "dm/session.h"
 
 #include <cerrno>
@@ -247,6 +248,25 @@ public:
         task.run_with_udev(device.visibility, see_kernel_log);
     }
 
+    void prepare(const NewDevice& device) override
+    {
+        {
+            const DmSession session;
+            Task task(DM_DEVICE_CREATE, device.name, "create it");
+            task.require(dm_task_set_uuid(task.get(), device.uuid.c_str()));
+            task.require(dm_task_set_uid(task.get(), 0));
+            task.require(dm_task_set_gid(task.get(), 0));
+            task.require(dm_task_set_mode(task.get(), S_IRUSR | S_IWUSR));
+            task.run();
+        }
+        try {
+            load(device.name, device.table);
+        } catch (const Error&) {
+            remove(device.name);
+            throw;
+        }
+    }
+
     void load(const DmName& name, const Table& table) override
     {
         const DmSession session;
@@ -267,6 +287,12 @@ public:
         Task task(DM_DEVICE_RESUME, name, "resume it");
         task.require(dm_task_skip_lockfs(task.get()));
         task.run_with_udev(visibility, see_kernel_log);
+    }
+
+    void swap_suspended(const SuspendedSwap& swap) override
+    {
+        const DmSession session;
+        run_critical_section(swap, udev_flags(Visibility::private_device), udev_flags(Visibility::public_device));
     }
 
     void remove(const DmName& name) override

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 
 namespace dmsnap {
 namespace {
@@ -21,6 +22,74 @@ Error refused(const Candidate& candidate, std::string reason, std::string next_s
     return Error(candidate.block.name(), attaching, std::move(reason), std::move(next_step));
 }
 
+/// LVM's names for the parts of a volume; no volume of a user's may contain one.
+constexpr std::string_view parts_of_volumes[] = {"_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_iorig", "_mimage",
+    "_mlog", "_pmspare", "_rimage", "_rmeta", "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig"};
+
+/// The LV in "VG-LV", where a "-" of the VG's own is doubled.
+std::string_view volume_in(std::string_view dm_name)
+{
+    for (std::size_t i = 0; i < dm_name.size(); ++i)
+        if (dm_name[i] == '-') {
+            if (dm_name.substr(i + 1, 1) != "-")
+                return dm_name.substr(i + 1);
+            ++i;
+        }
+    return {};
+}
+
+/// "LVM-", the VG's uuid and the LV's, and for some of LVM's own devices a suffix.
+bool is_part_of_volume(const DmInfo& info)
+{
+    constexpr std::size_t uuid_of_volume = 4 + 32 + 32;
+    if (!info.uuid.starts_with("LVM-"))
+        return false;
+    return info.uuid.size() > uuid_of_volume ||
+           std::any_of(std::begin(parts_of_volumes), std::end(parts_of_volumes),
+               [&](std::string_view part) { return volume_in(info.name.text()).find(part) != std::string_view::npos; });
+}
+
+/// Targets that stay where they are, and what to do about it.
+struct Immovable {
+    std::string_view type;
+    const char* reason;
+    const char* next_step;
+};
+
+constexpr Immovable immovable[] = {
+    {"thin-pool", "it is a thin pool, whose metadata only one device may have", "attach the thin volumes in it"},
+    {"multipath", "it is a multipath device, whose table takes no other target",
+        "attach what lies on it, a logical volume for example"},
+    {"snapshot-origin", "it has snapshots of LVM's, which could not be removed any more",
+        "lvremove its snapshots, then again"},
+    {"snapshot", "it is a snapshot of LVM's", "attach its origin, once lvremove has removed its snapshots"},
+    {"snapshot-merge", "LVM is merging a snapshot into it", "again when lvs no longer shows the snapshot"},
+    {"cache", "it is cached, and only one device may have the cache's metadata", "lvconvert --splitcache, then again"},
+    {"writecache", "it is cached, and only one device may have the cache", "lvconvert --splitcache, then again"},
+    {"mirror", "it is a mirror of the old kind, whose log only one device may have",
+        "lvconvert --type raid1, then again"},
+    {"interpose-image", "it is a snapshot of dmsnap's", "attach the device it was taken of"},
+};
+
+Error cannot_move(const Candidate& candidate, const std::string& type)
+{
+    for (const Immovable& target : immovable)
+        if (target.type == type)
+            return refused(candidate, target.reason, target.next_step);
+    return refused(candidate, fmt::format("its table has the target \"{}\", which cannot be moved below another", type),
+        "attach what lies above or below it");
+}
+
+/// Words of a raid table that make what loads it begin something, each time anew.
+std::optional<std::string> begins_something(const OtherTarget& raid)
+{
+    for (std::string_view word : words(raid.arguments))
+        for (std::string_view begin : {"rebuild", "sync", "delta_disks", "data_offset", "journal_dev"})
+            if (word == begin)
+                return std::string(word);
+    return std::nullopt;
+}
+
 /// A crypt table: <cipher> <key> <iv offset> <device> <offset> ...; a key in the kernel's keyring is ":size:type:name".
 bool has_key_inline(const OtherTarget& crypt)
 {
@@ -28,7 +97,7 @@ bool has_key_inline(const OtherTarget& crypt)
     return w.size() >= 5 && !w[1].starts_with(':');
 }
 
-/// Throws unless the table may be active in two devices at once, and may leave the one it is in.
+/// Throws unless the table may be loaded in two devices at once, and may leave the one it is in.
 void require_movable(const Candidate& candidate)
 {
     for (const TableLine& line : candidate.table) {
@@ -36,14 +105,15 @@ void require_movable(const Candidate& candidate)
         if (std::holds_alternative<Linear>(line.target) || std::holds_alternative<Striped>(line.target) ||
             (other != nullptr && other->type == "thin"))
             continue;
-        if (other == nullptr || other->type != "crypt")
-            throw refused(candidate,
-                fmt::format(
-                    "its table has the target \"{}\", which cannot be moved below another", target_type(line.target)),
-                "attach what lies above or below it");
-        if (!has_key_inline(*other))
+        if (other == nullptr || (other->type != "crypt" && other->type != "raid"))
+            throw cannot_move(candidate, target_type(line.target));
+        if (other->type == "crypt" && !has_key_inline(*other))
             throw refused(candidate, "its encryption key is in the kernel's keyring and cannot be copied",
                 "attach the device below, or open it with cryptsetup --disable-keyring");
+        if (const auto word = other->type == "raid" ? begins_something(*other) : std::nullopt)
+            throw refused(candidate,
+                fmt::format("its table says \"{}\", which would begin anew with every load of it", *word),
+                fmt::format("lvchange --refresh {} when lvs shows it in sync, then again", candidate.block.name()));
     }
 }
 
@@ -68,6 +138,8 @@ void require_attachable(const Candidate& candidate)
     if (candidate.table.empty())
         throw refused(candidate, "it has no table");
     require_movable(candidate);
+    if (is_part_of_volume(*candidate.info))
+        throw refused(candidate, "it is a part of a logical volume", "attach the volume itself");
 }
 
 bool single_linear(const Table& table) { return table.size() == 1 && std::holds_alternative<Linear>(table[0].target); }
@@ -142,11 +214,11 @@ Plan plan_attach(
     const DmName base = base_name(new_origin);
     if (machine.has_name(base))
         throw refused(candidate, base.text() + " exists already", "again");
-    return {
-        Create{{base, base_uuid(new_origin), candidate.table, Visibility::private_device, false}},
-        Load{name, interpose_table(size, base, Sectors{0}, new_origin, used_chunk)},
-        Resume{name, candidate.table},
-    };
+    const NewDevice below{base, base_uuid(new_origin), candidate.table, Visibility::private_device, false};
+    const Load load{name, interpose_table(size, base, Sectors{0}, new_origin, used_chunk)};
+    if (runs_once(candidate.table))
+        return {Prepare{below}, load, SwapSuspended{{name, base, candidate.table, true}}};
+    return {Create{below}, load, Resume{name, candidate.table}};
 }
 
 Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
@@ -171,7 +243,10 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
         plan.push_back(LeaveStore{origin.name(), *store});
     plan.push_back(Load{origin.name(), original_table(origin)});
     // Back would be another generation.
-    plan.push_back(Resume{origin.name(), origin.table, true});
+    if (origin.base && runs_once(origin.base->table))
+        plan.push_back(SwapSuspended{{origin.name(), origin.base->info.name, origin.table, false}, true});
+    else
+        plan.push_back(Resume{origin.name(), origin.table, true});
     if (origin.base)
         plan.push_back(Remove{origin.base->as_created()});
     if (const auto store = origin.store())

@@ -54,6 +54,15 @@ struct TargetVersion {
     bool operator==(const TargetVersion&) const = default;
 };
 
+/// A swap between two tables of which one stands on `base`, and the other must not run while the base does.
+struct SuspendedSwap {
+    DmName name;          ///< the live device
+    DmName base;          ///< runs exactly while the live device's table is "interpose"
+    Table before;         ///< the live device's table until now
+    bool to_base = false; ///< from then on the live device stands on the base
+    bool operator==(const SuspendedSwap&) const = default;
+};
+
 /// What device-mapper can be asked for.  All of it throws Error with the errno value the kernel gave.  Tables handed
 /// in name devices by number only.
 class Dm {
@@ -78,6 +87,8 @@ public:
 
     /// Creates, loads and resumes; what fails leaves no device behind.
     virtual void create(const NewDevice& device) = 0;
+    /// Creates and loads, and does not resume: the table does not run.  What fails leaves no device behind.
+    virtual void prepare(const NewDevice& device) = 0;
     /// Loads into the inactive slot.
     virtual void load(const DmName& name, const Table& table) = 0;
     /// Empties the inactive slot.
@@ -86,6 +97,10 @@ public:
     /// under way is waited for, and the filesystem is not frozen: a swap changes nothing it sees, and one that
     /// somebody else has frozen would make the swap fail.
     virtual void resume(const DmName& name, Visibility visibility) = 0;
+    /// Suspends the live device, starts or stops the base, and resumes the live device with what it has loaded.  What
+    /// fails is put back.  Writers wait meanwhile, so it is done by a process of its own that nothing holds up and
+    /// that ends its work even if this one is killed.
+    virtual void swap_suspended(const SuspendedSwap& swap) = 0;
     virtual void remove(const DmName& name) = 0;
     /// The target's answer, empty if it gives none.
     virtual std::string message(const DmName& name, const Message& message) = 0;

@@ -69,6 +69,15 @@ void perform(const Create& step, Execution& run)
         throw Error(device.name.text(), "create it", "it has no live table");
 }
 
+void perform(const Prepare& step, Execution& run)
+{
+    NewDevice device = step.device;
+    device.table = resolved(device.table, run);
+    run.dm.prepare(device);
+    if (!require_info(run.dm, device.name, "create it").inactive_table)
+        throw Error(device.name.text(), "create it", "it has no table to start");
+}
+
 void perform(const Load& step, Execution& run)
 {
     run.dm.load(step.name, resolved(step.table, run));
@@ -76,10 +85,16 @@ void perform(const Load& step, Execution& run)
         throw Error(step.name.text(), "load its table", "the table is gone again");
 }
 
-bool swapped(const Resume& step, Dm& dm)
+bool swapped(const DmName& name, const Table& before, Dm& dm)
 {
-    const DmInfo info = require_info(dm, step.name, "resume");
-    return !info.suspended && !info.inactive_table && info.live_table && dm.table(step.name) != step.before;
+    const DmInfo info = require_info(dm, name, "resume");
+    return !info.suspended && !info.inactive_table && info.live_table && dm.table(name) != before;
+}
+
+void require_swapped(const DmName& name, const Table& before, Dm& dm)
+{
+    if (!swapped(name, before, dm))
+        throw Error(name.text(), "swap its table", "the kernel dropped the new table");
 }
 
 void perform(const Resume& step, Execution& run)
@@ -88,12 +103,17 @@ void perform(const Resume& step, Execution& run)
         run.dm.resume(step.name, Visibility::public_device);
     } catch (const Error&) {
         // Interrupted after the swap: what the kernel runs counts.
-        if (swapped(step, run.dm))
+        if (swapped(step.name, step.before, run.dm))
             return;
         throw;
     }
-    if (!swapped(step, run.dm))
-        throw Error(step.name.text(), "swap its table", "the kernel dropped the new table");
+    require_swapped(step.name, step.before, run.dm);
+}
+
+void perform(const SwapSuspended& step, Execution& run)
+{
+    run.dm.swap_suspended(step.swap);
+    require_swapped(step.swap.name, step.swap.before, run.dm);
 }
 
 void perform(const Remove& step, Execution& run) { run.dm.remove(step.device.name); }
@@ -174,13 +194,17 @@ void perform(const RemoveLink& step, Execution& run) { run.host.remove_link(step
 
 void undo(const FormatStore&, Execution&) {}
 
-void undo(const Create& step, Execution& run)
+void remove_created(const NewDevice& device, Dm& dm)
 {
     // Another's device of that name is why a create failed, not what it left behind.
-    const auto info = run.dm.info(step.device.name);
-    if (info && info->uuid == step.device.uuid)
-        run.dm.remove(step.device.name);
+    const auto info = dm.info(device.name);
+    if (info && info->uuid == device.uuid)
+        dm.remove(device.name);
 }
+
+void undo(const Create& step, Execution& run) { remove_created(step.device, run.dm); }
+
+void undo(const Prepare& step, Execution& run) { remove_created(step.device, run.dm); }
 
 void undo(const Load& step, Execution& run)
 {
@@ -203,8 +227,29 @@ void undo(const Resume& step, Execution& run)
         throw Error(step.name.text(), "restore its table", "the kernel keeps the other one");
 }
 
+bool runs(const std::optional<DmInfo>& info) { return info && info->live_table && !info->suspended; }
+
+void undo(const SwapSuspended& step, Execution& run)
+{
+    const SuspendedSwap& swap = step.swap;
+    const DmInfo info = require_info(run.dm, swap.name, "restore its table");
+    if (info.inactive_table)
+        run.dm.clear(swap.name);
+    const Table now = run.dm.table(swap.name);
+    if (now != swap.before)
+        run.dm.load(swap.name, swap.before);
+    const bool back_to_base = interpose_line(swap.before) != nullptr;
+    if (now != swap.before || info.suspended || runs(run.dm.info(swap.base)) != back_to_base)
+        run.dm.swap_suspended({swap.name, swap.base, now, back_to_base});
+    if (run.dm.table(swap.name) != swap.before)
+        throw Error(swap.name.text(), "restore its table", "the kernel keeps the other one");
+}
+
 void undo(const Remove& step, Execution& run)
 {
+    // What ran in a base runs in the live device by now.
+    if (runs_once(step.device.table))
+        return;
     if (!run.dm.info(step.device.name))
         run.dm.create(step.device);
 }
@@ -247,8 +292,9 @@ void undo(const RemoveLink& step, Execution& run) { run.host.make_link(step.path
 bool no_way_back(const Step& step)
 {
     const auto* resume = std::get_if<Resume>(&step);
+    const auto* swap = std::get_if<SwapSuspended>(&step);
     return std::holds_alternative<Drop>(step) || std::holds_alternative<Release>(step) ||
-           (resume != nullptr && resume->final);
+           (resume != nullptr && resume->final) || (swap != nullptr && swap->final);
 }
 
 /// The steps that do by hand what undo() does.
@@ -264,11 +310,18 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
     return std::visit(
         Visit{
             [&](const Create& s) { return commands({Remove{s.device}}); },
+            [&](const Prepare& s) { return commands({Remove{s.device}}); },
             [&](const Load& s) { return std::vector<std::string>{"dmsetup clear " + shell_word(s.name.text())}; },
             [&](const Resume& s) {
                 return commands({Load{s.name, s.before}, s});
             },
-            [&](const Remove& s) { return commands({Create{s.device}}); },
+            [&](const SwapSuspended& s) {
+                const bool back = !s.swap.to_base;
+                return commands({Load{s.swap.name, s.swap.before}, SwapSuspended{{s.swap.name, s.swap.base, {}, back}}});
+            },
+            [&](const Remove& s) {
+                return runs_once(s.device.table) ? commands({}) : commands({Create{s.device}});
+            },
             [&](const UseStore& s) {
                 return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});
             },

@@ -60,6 +60,20 @@ std::string dmsetup_create(const NewDevice& device)
         shell_word(device.uuid), device.read_only ? " --readonly" : "");
 }
 
+std::string dmsetup_prepare(const NewDevice& device)
+{
+    const std::string name = shell_word(device.name.text());
+    return fmt::format("dmsetup create {} --uuid {} --notable && {}dmsetup load {}", name, shell_word(device.uuid),
+        feed(device.table), name);
+}
+
+std::string dmsetup_swap(const SuspendedSwap& swap)
+{
+    const std::string name = shell_word(swap.name.text());
+    return fmt::format("dmsetup suspend --nolockfs {} && dmsetup {} {} && dmsetup resume --nolockfs {}", name,
+        swap.to_base ? "resume" : "suspend", shell_word(swap.base.text()), name);
+}
+
 std::string dmsetup_message(const DmName& name, const Message& message)
 {
     return fmt::format("dmsetup message {} 0 {}", shell_word(name.text()), to_text(message));
@@ -80,8 +94,17 @@ std::string to_text(const Step& step)
                                   fmt::format("{}{}  {}", s.device.uuid, s.device.read_only ? " read-only" : "",
                                       shown(s.device.table)));
                           },
+                          [](const Prepare& s) {
+                              return row("prepare", s.device.name.text(),
+                                  fmt::format("{}  {}", s.device.uuid, shown(s.device.table)));
+                          },
                           [](const Load& s) { return row("load", s.name.text(), shown(s.table)); },
                           [](const Resume& s) { return row("resume", s.name.text()); },
+                          [](const SwapSuspended& s) {
+                              return row("swap", s.swap.name.text(),
+                                  fmt::format("suspended, {} {}", s.swap.base.text(),
+                                      s.swap.to_base ? "starts" : "stops"));
+                          },
                           [](const Remove& s) { return row("remove", s.device.name.text()); },
                           [](const SyncFilesystems& s) { return row("sync", join(s.mount_points)); },
                           [](const MakeLink& s) { return row("link", s.path, s.device.text()); },
@@ -106,8 +129,10 @@ std::string by_hand(const Step& step)
             // The one step that no tool but this one can do.
             [](const FormatStore& s) { return fmt::format("# format the store {}", s.store.path); },
             [](const Create& s) { return dmsetup_create(s.device); },
+            [](const Prepare& s) { return dmsetup_prepare(s.device); },
             [](const Load& s) { return fmt::format("{}dmsetup load {}", feed(s.table), shell_word(s.name.text())); },
             [](const Resume& s) { return "dmsetup resume " + shell_word(s.name.text()); },
+            [](const SwapSuspended& s) { return dmsetup_swap(s.swap); },
             [](const Remove& s) { return "dmsetup remove " + shell_word(s.device.name.text()); },
             [](const SyncFilesystems& s) {
                 std::string command = "sync --file-system";

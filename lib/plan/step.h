@@ -25,6 +25,12 @@ struct Create {
     bool operator==(const Create&) const = default;
 };
 
+/// Creates and loads, without running it.  Undo: remove.
+struct Prepare {
+    NewDevice device;
+    bool operator==(const Prepare&) const = default;
+};
+
 /// Loads a table next to the live one.  Undo: clear.
 struct Load {
     DmName name;
@@ -40,7 +46,14 @@ struct Resume {
     bool operator==(const Resume&) const = default;
 };
 
-/// Undo: create it again.
+/// Resume where the old table must not run together with the base.  Undo: back to `before`.
+struct SwapSuspended {
+    SuspendedSwap swap;
+    bool final = false; ///< there is no way back once it succeeded
+    bool operator==(const SwapSuspended&) const = default;
+};
+
+/// Undo: create it again, unless its table may be running elsewhere by now.
 struct Remove {
     NewDevice device; ///< as it is now
     bool operator==(const Remove&) const = default;
@@ -101,7 +114,7 @@ struct RemoveLink {
     bool operator==(const RemoveLink&) const = default;
 };
 
-using Step = std::variant<FormatStore, Create, Load, Resume, Remove, UseStore, LeaveStore, SyncFilesystems, Take, Drop,
+using Step = std::variant<FormatStore, Create, Prepare, Load, Resume, SwapSuspended, Remove, UseStore, LeaveStore, SyncFilesystems, Take, Drop,
     Release, MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
 

@@ -270,6 +270,14 @@ std::vector<DeviceRef> devices(const Table& table)
     return found;
 }
 
+bool runs_once(const Table& table)
+{
+    return std::any_of(table.begin(), table.end(), [](const TableLine& line) {
+        const auto* other = std::get_if<OtherTarget>(&line.target);
+        return other != nullptr && other->type == "raid";
+    });
+}
+
 const Interpose* interpose_line(const Table& table)
 {
     return table.size() == 1 ? std::get_if<Interpose>(&table.front().target) : nullptr;

@@ -114,6 +114,8 @@ std::optional<DeviceRef> parse_device_ref(std::string_view text);
 Sectors length(const Table& table);
 /// All devices a table names, in order, each once; of OtherTarget those words that look like MAJOR:MINOR.
 std::vector<DeviceRef> devices(const Table& table);
+/// Whether the table writes metadata of its own (raid), so that it may be loaded in two devices but run in only one.
+bool runs_once(const Table& table);
 /// The one interpose line of a live device's table, nullptr for any other table.
 const Interpose* interpose_line(const Table& table);
 

@@ -47,16 +47,55 @@ TEST_CASE("attach moves tables that may be active twice, and no others", "[plan]
         World world(table);
         CHECK(refusal(world).empty());
     }
-    for (const char* table :
-        {"0 8192 thin-pool 253:1 253:2 128 0\n", "0 8192 multipath 0 0 1 1 service-time 0 1 1 8:16 1\n",
-            "0 8192 raid raid1 3 0 region_size 1024 2 8:16 8:32 8:48 8:64\n", "0 8192 snapshot-origin 253:1\n",
-            "0 8192 error\n", "0 4096 linear 8:16 0\n4096 4096 zero\n", "0 8192 writecache s 8:16 8:32 4096 0\n"}) {
+    const std::pair<const char*, const char*> immovable[] = {
+        {"0 8192 thin-pool 253:1 253:2 128 0\n", "thin pool"},
+        {"0 8192 multipath 0 0 1 1 service-time 0 1 1 8:16 1\n", "multipath"},
+        {"0 8192 snapshot-origin 253:1\n", "has snapshots of LVM's"},
+        {"0 8192 snapshot 253:1 253:2 P 8\n", "is a snapshot of LVM's"},
+        {"0 8192 error\n", "\"error\", which cannot be moved"},
+        {"0 4096 linear 8:16 0\n4096 4096 zero\n", "\"zero\", which cannot be moved"},
+        {"0 8192 writecache s 8:16 8:32 4096 0\n", "cached"},
+        {"0 8192 raid raid1 5 0 region_size 1024 rebuild 1 2 8:16 8:32 8:48 8:64\n", "\"rebuild\""},
+    };
+    for (const auto& [table, reason] : immovable) {
         INFO(table);
         World world(table);
-        CHECK(refusal(world).find("cannot be moved") != std::string::npos);
+        CHECK(refusal(world).find(reason) != std::string::npos);
     }
     World keyring("0 8192 crypt aes-xts-plain64 :64:logon:cryptsetup:x 0 8:16 4096\n");
     CHECK(refusal(keyring).find("keyring") != std::string::npos);
+}
+
+TEST_CASE("attach starts the base of what must not run twice while the device is suspended", "[plan]")
+{
+    World world = raid_world();
+    CHECK(to_text(plan_attach(world.machine(), world.candidate(), {}, U)) ==
+          "prepare dmsnap-base-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-base  "
+          "0 4096 raid raid1 3 0 region_size 1024 2 8:16 8:32 8:48 8:64\n"
+          "load    vg-home  0 4096 interpose @dmsnap-base-aaaaaaaa 0 aaaaaaaa-1111-4111-8111-111111111111 32\n"
+          "swap    vg-home  suspended, dmsnap-base-aaaaaaaa starts\n");
+    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done());
+    const Machine machine = world.machine();
+    CHECK(to_text(plan_detach(machine, machine.origins.at(0), false)) ==
+          "load    vg-home  0 4096 raid raid1 3 0 region_size 1024 2 8:16 8:32 8:48 8:64\n"
+          "swap    vg-home  suspended, dmsnap-base-aaaaaaaa stops\n"
+          "remove  dmsnap-base-aaaaaaaa\n");
+}
+
+TEST_CASE("attach refuses what LVM keeps to itself", "[plan]")
+{
+    const std::string uuid = "LVM-" + std::string(64, 'x');
+    const std::pair<std::string, std::string> parts[] = {{"vg-home", uuid + "-real"}, {"vg-home", uuid + "-cow"},
+        {"vg-home_rimage_0", uuid}, {"vg-home_rmeta_1", uuid}, {"vg-pool_tmeta", uuid + "-tmeta"}};
+    for (const auto& [name, its_uuid] : parts) {
+        INFO(name << " " << its_uuid);
+        World world("0 4096 linear 8:16 384\n", name);
+        world.dm.devices[world.device].uuid = its_uuid;
+        CHECK(refusal(world) == "it is a part of a logical volume");
+    }
+    World volume("0 4096 linear 8:16 384\n");
+    volume.dm.devices[volume.device].uuid = uuid;
+    CHECK(refusal(volume).empty());
 }
 
 TEST_CASE("attach does not show a key", "[plan]")
@@ -111,7 +150,7 @@ TEST_CASE("attach of what is attached does nothing, with another chunk size it f
 
 TEST_CASE("detach is attach backwards", "[plan]")
 {
-    for (World world : {linear_world(), segmented_world()}) {
+    for (World world : {linear_world(), segmented_world(), raid_world()}) {
         const std::string before = world.state();
         REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done());
         REQUIRE(world.state() != before);

@@ -26,8 +26,10 @@ const Scenario reversible[] = {
     {"attach a linear device", linear_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), {}, U); }},
     {"attach a segmented device", segmented_world,
         [](World& w) { return plan_attach(w.machine(), w.candidate(), {}, U); }},
+    {"attach a raid device", raid_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), {}, U); }},
     {"create on a linear device", linear_world, take_snapshot},
     {"create on a segmented device", segmented_world, take_snapshot},
+    {"create on a raid device", raid_world, take_snapshot},
     {"create where no udevd runs",
         [] {
             World world = linear_world();

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <map>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -165,7 +166,18 @@ public:
             if (devices.count(device.name) != 0)
                 throw Error(device.name.text(), "create it", EEXIST);
             require_numbers(device.table);
-            devices[device.name] = {device.uuid, next_number(), device.table, {}, false, device.read_only};
+            devices[device.name] = {device.uuid, next_number(), {}, device.table, false, device.read_only};
+            start(devices[device.name]);
+        });
+    }
+
+    void prepare(const NewDevice& device) override
+    {
+        trouble.during(device.name.text(), [&] {
+            if (devices.count(device.name) != 0)
+                throw Error(device.name.text(), "create it", EEXIST);
+            require_numbers(device.table);
+            devices[device.name] = {device.uuid, next_number(), {}, device.table, false, device.read_only};
         });
     }
 
@@ -191,13 +203,28 @@ public:
             device.suspended = true;
             throw Error(name.text(), "resume it", EIO);
         }
-        trouble.during(name.text(), [&] {
-            device.suspended = false;
-            if (device.inactive.empty())
-                return;
-            swap_origin(device);
-            device.live = std::exchange(device.inactive, {});
-        });
+        trouble.during(name.text(), [&] { start(device); });
+    }
+
+    /// As its real child does it: three requests, and back if one of them fails.
+    void swap_suspended(const SuspendedSwap& swap) override
+    {
+        FakeDevice& live = at(swap.name);
+        FakeDevice& base = at(swap.base);
+        const auto set_base = [&](bool runs) { runs ? start(base) : void(base.suspended = true); };
+        const bool from_base = interpose_line(swap.before) != nullptr;
+        try {
+            trouble.during(swap.name.text(), [&] { live.suspended = true; });
+            trouble.during(swap.base.text(), [&] { set_base(swap.to_base); });
+            trouble.during(swap.name.text(), [&] { start(live); });
+        } catch (const Error&) {
+            set_base(from_base);
+            live.inactive.clear();
+            if ((interpose_line(live.live) != nullptr) != from_base)
+                live.inactive = swap.before;
+            start(live);
+            throw;
+        }
     }
 
     void remove(const DmName& name) override
@@ -279,6 +306,20 @@ private:
     {
         if (to_text(table).find('@') != std::string::npos)
             throw Error("table", "load it", EINVAL);
+    }
+
+    /// Swaps in what is loaded; a table that must not run twice does not.
+    void start(FakeDevice& device)
+    {
+        device.suspended = false;
+        if (!device.inactive.empty()) {
+            swap_origin(device);
+            device.live = std::exchange(device.inactive, {});
+        }
+        if (runs_once(device.live))
+            for (const auto& [name, other] : devices)
+                if (&other != &device && !other.suspended && other.live == device.live)
+                    throw std::logic_error(name.text() + " and another device run a table that must run once");
     }
 
     void swap_origin(const FakeDevice& device)

@@ -55,6 +55,8 @@ struct World {
 inline World linear_world() { return World("0 4096 linear 8:16 384\n"); }
 inline World segmented_world() { return World("0 2048 linear 8:16 0\n2048 2048 linear 8:32 64\n"); }
 
+inline World raid_world() { return World("0 4096 raid raid1 3 0 region_size 1024 2 8:16 8:32 8:48 8:64\n"); }
+
 inline StoreFacts clean_store()
 {
     StoreFacts facts;

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+//
+// The one place where a device is suspended from user space.
+//
+//   this process                       its child
+//   builds every request
+//   forks ---------------------------> locks its memory
+//   waits at a pipe                    suspend live; start or stop base; resume live
+//     | a report: done or undone <-----' or, if one fails: all back, newest first
+//     ` the pipe breaks: the child was killed.  Once more: each request may be repeated.
+//
+// While the live device is suspended whoever writes to it waits: the page cache, a logger, the memory of this very
+// program on a swap device.  So the child asks for no memory, touches no file, logs nothing and catches no signal; it
+// talks to device-mapper by ioctl alone, for libdevmapper allocates and logs.  It is another process so that one who
+// kills the program, even with SIGKILL, does not stop it in the middle.
+//
+// udev is not waited for: neither name nor links of the live device change, and the base is private.  So there is no
+// cookie that a killed program could leave behind.
+#include "dm/critical.h"
+
+#include "base/error.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstring>
+#include <fcntl.h>
+#include <libdevmapper.h>
+#include <linux/dm-ioctl.h>
+#include <optional>
+#include <string>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utility>
+#include <vector>
+
+namespace dmsnap {
+namespace {
+
+/// Room for the table of the live device as the kernel prints it; only its beginning is read.
+constexpr std::size_t status_bytes = 64 << 10;
+/// Stack the child may need, touched before it matters.
+constexpr std::size_t stack_bytes = 64 << 10;
+constexpr int urgent = -18; // as LVM in its critical section
+constexpr unsigned children_max = 3;
+
+/// An ioctl with all it needs, made beforehand and good for several times.
+class Request {
+public:
+    Request(unsigned long command, const DmName& name, std::uint32_t flags, std::size_t room = 0)
+        : command_(command), bytes_(sizeof(dm_ioctl) + room)
+    {
+        pristine_.version[0] = DM_VERSION_MAJOR;
+        pristine_.data_size = static_cast<std::uint32_t>(bytes_.size());
+        pristine_.data_start = sizeof(dm_ioctl);
+        pristine_.flags = flags;
+        std::copy(name.text().begin(), name.text().end(), pristine_.name);
+    }
+
+    /// For a resume: what udev's rules find in the event.
+    Request with_udev_flags(std::uint16_t flags) &&
+    {
+        pristine_.event_nr = static_cast<std::uint32_t>(flags | DM_UDEV_PRIMARY_SOURCE_FLAG) << DM_UDEV_FLAGS_SHIFT;
+        return std::move(*this);
+    }
+
+    /// For a load.
+    void add_target(const TableLine& line)
+    {
+        const std::string arguments = target_arguments(line.target);
+        const std::size_t begin = bytes_.size();
+        // A line begins where the one before it says: at a multiple of eight, behind its NUL.
+        const std::size_t length = (sizeof(dm_target_spec) + arguments.size() + 1 + 7) & ~std::size_t{7};
+        bytes_.resize(begin + length);
+        dm_target_spec spec{};
+        spec.sector_start = line.start.count;
+        spec.length = line.length.count;
+        spec.next = static_cast<std::uint32_t>(length);
+        const std::string type = target_type(line.target);
+        std::copy_n(type.begin(), std::min(type.size(), sizeof(spec.target_type) - 1), spec.target_type);
+        std::memcpy(&bytes_[begin], &spec, sizeof(spec));
+        std::memcpy(&bytes_[begin + sizeof(spec)], arguments.c_str(), arguments.size() + 1);
+        ++pristine_.target_count;
+        pristine_.data_size = static_cast<std::uint32_t>(bytes_.size());
+    }
+
+    /// 0 or an errno value.
+    int run(int control) noexcept
+    {
+        std::memcpy(bytes_.data(), &pristine_, sizeof(pristine_));
+        return ioctl(control, command_, bytes_.data()) == 0 ? 0 : errno;
+    }
+
+    // Of the answer.
+    bool has_loaded() const noexcept { return (answer()->flags & DM_INACTIVE_PRESENT_FLAG) != 0; }
+    bool is_interpose() const noexcept
+    {
+        dm_target_spec spec;
+        if (answer()->target_count == 0 || answer()->data_start + sizeof(spec) > bytes_.size())
+            return false;
+        std::memcpy(&spec, &bytes_[answer()->data_start], sizeof(spec));
+        return std::strncmp(spec.target_type, INTERPOSE_TARGET, sizeof(spec.target_type)) == 0;
+    }
+
+private:
+    const dm_ioctl* answer() const noexcept { return reinterpret_cast<const dm_ioctl*>(bytes_.data()); }
+
+    unsigned long command_;
+    dm_ioctl pristine_{};
+    std::vector<char> bytes_;
+};
+
+Request load_request(const DmName& name, const Table& table)
+{
+    Request request(DM_TABLE_LOAD, name, DM_SECURE_DATA_FLAG);
+    for (const TableLine& line : table)
+        request.add_target(line);
+    return request;
+}
+
+/// What the child tells.  Fits into a pipe at once.
+struct Report {
+    int number = 0; ///< errno value of the request that failed
+    const char* subject = "";
+    const char* operation = ""; ///< both from before the fork
+};
+
+class Section {
+public:
+    Section(const SuspendedSwap& swap, std::uint16_t base_flags, std::uint16_t live_flags)
+        : live_(swap.name.text()), base_(swap.base.text()), from_base_(interpose_line(swap.before) != nullptr),
+          to_base_(swap.to_base),
+          look_(DM_TABLE_STATUS, swap.name, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, status_bytes),
+          suspend_(DM_DEV_SUSPEND, swap.name, DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG),
+          resume_(Request(DM_DEV_SUSPEND, swap.name, DM_SKIP_LOCKFS_FLAG).with_udev_flags(live_flags)),
+          clear_(DM_TABLE_CLEAR, swap.name, 0), load_before_(load_request(swap.name, swap.before)),
+          start_base_(Request(DM_DEV_SUSPEND, swap.base, DM_SKIP_LOCKFS_FLAG).with_udev_flags(base_flags)),
+          stop_base_(DM_DEV_SUSPEND, swap.base, DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG)
+    {
+    }
+
+    /// All of it, or back to where it began.
+    Report run(int control) noexcept
+    {
+        Report report;
+        if (!forwards(control, report))
+            backwards(control);
+        return report;
+    }
+
+private:
+    bool fails(Report& report, int number, const char* subject, const char* operation) noexcept
+    {
+        report = {number, subject, operation};
+        return number != 0;
+    }
+
+    bool forwards(int control, Report& report) noexcept
+    {
+        int number = look_.run(control);
+        // Nothing to swap in: a child before this one was already on the way back.
+        if (number == 0 && !look_.has_loaded() && look_.is_interpose() != to_base_)
+            number = ESTALE;
+        return !fails(report, number, live_.c_str(), "swap its table") &&
+               !fails(report, suspend_.run(control), live_.c_str(), "suspend it") &&
+               !fails(report, set_base(control, to_base_), base_.c_str(), to_base_ ? "start it" : "stop it") &&
+               !fails(report, resume_.run(control), live_.c_str(), "resume it");
+    }
+
+    int set_base(int control, bool running) noexcept
+    {
+        return running ? start_base_.run(control) : stop_base_.run(control);
+    }
+
+    /// What fails here is left to whoever reads the error and looks again.
+    void backwards(int control) noexcept
+    {
+        // Two that run at once would destroy data: rather a device that waits.
+        if (set_base(control, from_base_) != 0 && !from_base_)
+            return;
+        clear_.run(control);
+        if (look_.run(control) != 0 || (look_.is_interpose() != from_base_ && load_before_.run(control) != 0))
+            return;
+        resume_.run(control);
+    }
+
+    std::string live_;
+    std::string base_;
+    bool from_base_;
+    bool to_base_;
+    Request look_;
+    Request suspend_;
+    Request resume_;
+    Request clear_;
+    Request load_before_;
+    Request start_base_;
+    Request stop_base_;
+};
+
+class Descriptor {
+public:
+    explicit Descriptor(int fd) : fd_(fd) {}
+    ~Descriptor() { reset(); }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+
+    int get() const { return fd_; }
+    void reset()
+    {
+        if (fd_ >= 0)
+            close(fd_);
+        fd_ = -1;
+    }
+
+private:
+    int fd_;
+};
+
+/// Blocks every signal while it lives, so that a child is born with all of them blocked.
+class NoSignals {
+public:
+    NoSignals()
+    {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+    NoSignals(const NoSignals&) = delete;
+    NoSignals& operator=(const NoSignals&) = delete;
+
+private:
+    sigset_t before_{};
+};
+
+void touch_stack() noexcept
+{
+    volatile char page[stack_bytes];
+    for (std::size_t i = 0; i < sizeof(page); i += 4096)
+        page[i] = 0;
+}
+
+/// In the child: nothing here returns, allocates or throws.
+[[noreturn]] void be_child(Section& section, int control, int pipe) noexcept
+{
+    setsid(); // what ends the terminal does not end it
+    touch_stack();
+    Report report;
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+        report = {errno, "memory", "lock it"};
+    } else {
+        setpriority(PRIO_PROCESS, 0, urgent);
+        report = section.run(control);
+    }
+    // Nobody there to read it: nothing to be done about it.
+    [[maybe_unused]] const auto ignored = write(pipe, &report, sizeof(report));
+    _exit(0);
+}
+
+/// Nothing if the child died without a word.
+std::optional<Report> read_report(int pipe)
+{
+    Report report;
+    ssize_t bytes = 0;
+    do
+        bytes = read(pipe, &report, sizeof(report));
+    while (bytes < 0 && errno == EINTR);
+    return bytes == static_cast<ssize_t>(sizeof(report)) ? std::optional(report) : std::nullopt;
+}
+
+/// Nothing if there was no child or it was killed.
+std::optional<Report> run_in_child(Section& section, int control)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return std::nullopt;
+    Descriptor reading(ends[0]);
+    Descriptor writing(ends[1]);
+    pid_t child = 0;
+    {
+        const NoSignals blocked;
+        child = fork();
+        if (child == 0)
+            be_child(section, control, writing.get());
+    }
+    if (child < 0)
+        return std::nullopt;
+    writing.reset();
+    const auto report = read_report(reading.get());
+    while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    return report;
+}
+
+Report run_in_some_process(Section& section, int control)
+{
+    for (unsigned i = 0; i < children_max; ++i)
+        if (const auto report = run_in_child(section, control))
+            return *report;
+    // Somebody kills every child: what was begun has to be ended all the same.
+    const NoSignals blocked;
+    return section.run(control);
+}
+
+} // namespace
+
+void run_critical_section(const SuspendedSwap& swap, std::uint16_t base_flags, std::uint16_t live_flags)
+{
+    const Descriptor control(open("/dev/" DM_DIR "/" DM_CONTROL_NODE, O_RDWR | O_CLOEXEC));
+    if (control.get() < 0)
+        throw Error("device-mapper", "open its control node", errno);
+    Section section(swap, base_flags, live_flags);
+    const Report report = run_in_some_process(section, control.get());
+    if (report.number != 0)
+        throw Error(report.subject, report.operation, report.number,
+            "dmesg | tail: the kernel's own sentence about it is there");
+}
+
+} // namespace dmsnap
