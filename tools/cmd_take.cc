@@ -3,14 +3,12 @@
 #include "base/text.h"
 #include "log.h"
 #include "ops/take.h"
+#include "point_words.h"
 #include "session.h"
 
 #include <cmath>
 #include <cstdlib>
 #include <fmt/format.h>
-#include <fstream>
-#include <iostream>
-#include <istream>
 
 namespace dmsnap::tool {
 namespace {
@@ -20,6 +18,7 @@ constexpr Option create_options[] = {
     {"store", "STORE", "the block device that takes the old data; its content is lost"},
     {"chunksize,c", "SIZE", "as in dmsnap attach, if the device is to be attached"},
     {"data", "FILE|-", "up to 256 bytes that the point carries"},
+    {"addtag", "TAG", "a word to find it by; may be repeated"},
     {"deadline", "SECONDS", "how long freezing and waiting may take, 10 unless given"},
 };
 
@@ -27,33 +26,9 @@ constexpr Option checkpoint_options[] = {
     {"name,n", "NAME", "the name of the checkpoint"},
     {"chunksize,c", "SIZE", "as in dmsnap attach, if the device is to be attached"},
     {"data", "FILE|-", "up to 256 bytes that the point carries"},
+    {"addtag", "TAG", "a word to find it by; may be repeated"},
     {"deadline", "SECONDS", "how long freezing and waiting may take, 10 unless given"},
 };
-
-Blob read_data(std::istream& stream, const std::string& source)
-{
-    Blob data(INTERPOSE_DATA_MAX + 1);
-    stream.read(reinterpret_cast<char*>(data.data()), static_cast<std::streamsize>(data.size()));
-    if (stream.bad() || (stream.fail() && !stream.eof()))
-        throw Error(source, "read the data", "it cannot be read");
-    data.resize(static_cast<std::size_t>(stream.gcount()));
-    if (data.size() > INTERPOSE_DATA_MAX)
-        throw Error(source, "use it as data", fmt::format("it has more than {} bytes", INTERPOSE_DATA_MAX));
-    return data;
-}
-
-Blob data_of(const Arguments& arguments)
-{
-    const std::string* source = arguments.value("data");
-    if (source == nullptr)
-        return {};
-    if (*source == "-")
-        return read_data(std::cin, "standard input");
-    std::ifstream file(*source, std::ios::binary);
-    if (!file)
-        throw Error(printable(*source), "read the data", errno);
-    return read_data(file, printable(*source));
-}
 
 std::chrono::milliseconds deadline_of(const Arguments& arguments)
 {
@@ -76,7 +51,9 @@ PointWish wish_of(const Arguments& arguments, PointKind kind)
     if (const std::string* size = arguments.value("chunksize"))
         wish.chunk = checked_chunk(parse_size(*size, 'k'));
     wish.deadline = deadline_of(arguments);
-    wish.data = data_of(arguments);
+    wish.data = data_of(arguments).value_or(Blob());
+    for (const Tag& tag : tags_of(arguments, "addtag"))
+        wish.tags.add(tag);
     wish.uuid = Uuid::random();
     return wish;
 }
@@ -125,8 +102,8 @@ int run_checkpoint(const Arguments& arguments) { return take(arguments, PointKin
 
 const Command create_command = {
     .name = "create",
-    .synopsis = "-n|--name NAME [--store STORE] [-c|--chunksize SIZE] [--data FILE|-] [--deadline SECONDS] [OPTIONS] "
-                "DEVICE",
+    .synopsis = "-n|--name NAME [--store STORE] [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] "
+                "[--deadline SECONDS] [OPTIONS] DEVICE",
     .summary = "take a snapshot of a live device",
     .options = create_options,
     .group = Group::mutates,
@@ -136,7 +113,8 @@ const Command create_command = {
 
 const Command checkpoint_command = {
     .name = "checkpoint",
-    .synopsis = "-n|--name NAME [-c|--chunksize SIZE] [--data FILE|-] [--deadline SECONDS] [OPTIONS] DEVICE",
+    .synopsis =
+        "-n|--name NAME [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] [--deadline SECONDS] [OPTIONS] DEVICE",
     .summary = "take a point that keeps no data, for changed",
     .options = checkpoint_options,
     .group = Group::mutates,

@@ -20,6 +20,8 @@ constexpr const Command* all_commands[] = {
     &detach_command,
     &create_command,
     &checkpoint_command,
+    &rename_command,
+    &change_command,
     &remove_command,
     &list_command,
     &changed_command,
@@ -100,6 +102,12 @@ const std::string* Arguments::value(const std::string& option) const
 {
     const auto found = options_.find(option);
     return found != options_.end() ? &found->second.back() : nullptr;
+}
+
+std::vector<std::string> Arguments::values(const std::string& option) const
+{
+    const auto found = options_.find(option);
+    return found != options_.end() ? found->second : std::vector<std::string>();
 }
 
 const std::string& Arguments::require(const std::string& option) const

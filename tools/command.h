@@ -40,6 +40,8 @@ public:
     const std::string* value(const std::string& option) const;
     /// The same; throws Error (Fault::usage) if it was not given.
     const std::string& require(const std::string& option) const;
+    /// All values of an option, in the order they were given.
+    std::vector<std::string> values(const std::string& option) const;
     /// Throws Error (Fault::usage) unless there are as many objects.
     void require_objects(std::size_t at_least, std::size_t at_most) const;
 
@@ -75,6 +77,8 @@ extern const Command attach_command;
 extern const Command detach_command;
 extern const Command create_command;
 extern const Command checkpoint_command;
+extern const Command rename_command;
+extern const Command change_command;
 extern const Command remove_command;
 extern const Command list_command;
 extern const Command changed_command;

@@ -212,6 +212,19 @@ const OriginState& require_attached(const Machine& machine, const std::string& s
     throw Error(printable(block.name()), operation, "it is not attached", "dmsnap status shows what is");
 }
 
+FoundPoint require_point(
+    const Machine& machine, const std::string& object, const std::string* device, const char* operation)
+{
+    // A name has no ':', a device may have.
+    const auto colon = object.rfind(':');
+    if (colon == std::string::npos) {
+        const OriginState* only = device != nullptr ? &require_attached(machine, *device, operation) : nullptr;
+        return find_point(machine, only, object);
+    }
+    return find_point(
+        machine, &require_attached(machine, object.substr(0, colon), operation), object.substr(colon + 1));
+}
+
 bool wants_json(const Arguments& arguments)
 {
     const std::string* format = arguments.value("reportformat");

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "machine/survey.h"
 #include "ops/facts.h"
+#include "ops/remove.h"
 #include "plan/dm.h"
 #include "plan/execute.h"
 #include "world/block_device.h"
@@ -55,6 +56,10 @@ int exit_code_of(const Error& error);
 
 /// The attached device that `spec` names.  Throws Error if it is not attached.
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation);
+
+/// The point that "NAME" or "DEVICE:NAME" names, on `device` if that is given.  Throws Error.
+FoundPoint require_point(
+    const Machine& machine, const std::string& object, const std::string* device, const char* operation);
 
 /// Throws Error (Fault::cannot_start) if the origin's module is of another interface, so that its points are unknown.
 void require_our_interface(const OriginState& origin);

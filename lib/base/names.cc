@@ -15,11 +15,14 @@ namespace {
 /// DM_NAME_LEN - 1 of <linux/dm-ioctl.h>.
 constexpr std::size_t dm_name_max = 127;
 
-bool allowed_in_point_name(char c)
+bool is_alnum_or(char c, std::string_view others)
 {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '_' ||
-           c == '.' || c == '-';
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           others.find(c) != std::string_view::npos;
 }
+
+bool allowed_in_point_name(char c) { return is_alnum_or(c, "+_.-"); }
+bool allowed_in_tag(char c) { return is_alnum_or(c, "_+.-/=!:&#"); }
 
 std::string broken_rule(std::string_view name)
 {
@@ -36,12 +39,63 @@ std::string broken_rule(std::string_view name)
     return {};
 }
 
+std::string broken_rule_of_tag(std::string_view tag)
+{
+    if (tag.empty())
+        return "it is empty";
+    if (tag.size() > INTERPOSE_TAGS_MAX)
+        return fmt::format("it is longer than {} characters", INTERPOSE_TAGS_MAX);
+    if (tag.front() == '-')
+        return "it starts with \"-\"";
+    if (tag == "=")
+        return "\"=\" alone is no tag";
+    if (!std::all_of(tag.begin(), tag.end(), allowed_in_tag))
+        return "a character is not one of A-Z a-z 0-9 _ + . - / = ! : & #";
+    return {};
+}
+
 } // namespace
 
 PointName::PointName(std::string text) : text_(std::move(text))
 {
     if (const std::string rule = broken_rule(text_); !rule.empty())
         throw Error(fmt::format("name \"{}\"", printable(text_, 160)), "use it", rule).as(Fault::usage);
+}
+
+Tag::Tag(std::string text) : text_(std::move(text))
+{
+    if (const std::string rule = broken_rule_of_tag(text_); !rule.empty())
+        throw Error(fmt::format("tag \"{}\"", printable(text_, 160)), "use it", rule).as(Fault::usage);
+}
+
+Tags Tags::from_text(std::string_view text)
+{
+    Tags tags;
+    if (!text.empty())
+        for (std::string_view word : split(text, ','))
+            tags.add(Tag(std::string(word)));
+    return tags;
+}
+
+void Tags::add(const Tag& tag)
+{
+    if (std::find(tags_.begin(), tags_.end(), tag) != tags_.end())
+        return;
+    if (text().size() + (empty() ? 0 : 1) + tag.text().size() > INTERPOSE_TAGS_MAX)
+        throw Error(fmt::format("tag \"{}\"", printable(tag.text(), 160)), "add it",
+            fmt::format("all tags of a point together have at most {} characters", INTERPOSE_TAGS_MAX))
+            .as(Fault::usage);
+    tags_.push_back(tag);
+}
+
+void Tags::remove(const Tag& tag) { std::erase(tags_, tag); }
+
+std::string Tags::text() const
+{
+    std::string text;
+    for (const Tag& tag : tags_)
+        text += (text.empty() ? "" : ",") + tag.text();
+    return text;
 }
 
 DmName::DmName(std::string text) : text_(std::move(text))

@@ -5,6 +5,7 @@
 #include <compare>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace dmsnap {
 
@@ -18,6 +19,37 @@ public:
 
 private:
     std::string text_;
+};
+
+/// A word that people put on points to find them by: [A-Za-z0-9_+.-/=!:&#], not starting with '-', not "=" alone.
+class Tag {
+public:
+    /// Throws Error (Fault::usage), naming the rule that was broken.
+    explicit Tag(std::string text);
+    const std::string& text() const { return text_; }
+    auto operator<=>(const Tag&) const = default;
+
+private:
+    std::string text_;
+};
+
+/// The tags of a point, each once, in the order they were added.
+class Tags {
+public:
+    /// "a,b"; an empty text is no tags.  Throws as Tag does.
+    static Tags from_text(std::string_view text);
+
+    bool empty() const { return tags_.empty(); }
+    /// Does nothing if it is there already.  Throws Error (Fault::usage) if all of them become too long together.
+    void add(const Tag& tag);
+    /// Does nothing if it is not there.
+    void remove(const Tag& tag);
+    /// "a,b"
+    std::string text() const;
+    bool operator==(const Tags&) const = default;
+
+private:
+    std::vector<Tag> tags_;
 };
 
 /// The name of a device-mapper device, as the kernel knows it (never mangled): 1 to 127 bytes, no '/'.

@@ -304,6 +304,14 @@ public:
         task.run_with_udev(Visibility::public_device);
     }
 
+    void rename(const DmName& name, const DmName& to, Visibility visibility) override
+    {
+        const DmSession session;
+        Task task(DM_DEVICE_RENAME, name, "rename it");
+        task.require(dm_task_set_newname(task.get(), to.text().c_str()));
+        task.run_with_udev(visibility);
+    }
+
     std::string message(const DmName& name, const Message& message) override
     {
         const DmSession session;

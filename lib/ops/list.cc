@@ -118,6 +118,8 @@ const std::vector<ListField>& list_fields()
                            ? image_link(r.point->name, r.origin->name())
                            : std::string();
             }},
+        {"snap_tags", "Tags", "tags, separated by commas", false,
+            [](const Row& r, const Style&) { return r.point->tags.text(); }},
         {"data", "Data", "user data in hexadecimal", false,
             [](const Row& r, const Style&) { return to_hex(r.point->data); }},
     };

@@ -30,6 +30,19 @@ void require_unused(const ImageState& image)
         "end that first, then again");
 }
 
+void require_name_free(const Machine& machine, const OriginState* origin, PointKind kind, const PointName& name,
+    const std::string& subject, const std::string& operation)
+{
+    // A point can be named by its uuid too; a name must not be mistaken for one.
+    if (Uuid::from_text(name.text()))
+        throw Error(fmt::format("name \"{}\"", name.text()), "use it", "it looks like a uuid").as(Fault::usage);
+    if (origin != nullptr && origin->find(name) != nullptr)
+        throw Error(subject, operation, "it has a point of that name", "another name");
+    if (kind == PointKind::snapshot && machine.has_name(image_name(name)))
+        throw Error(subject, operation, fmt::format("a device-mapper device \"{}\" exists", image_name(name).text()),
+            "another name");
+}
+
 Plan plan_remove_image(const Machine& machine, const OriginState& origin, const ImageState& image)
 {
     Plan plan;

@@ -5,12 +5,17 @@
 #include "ops/facts.h"
 #include "plan/step.h"
 
+#include <string>
+
 namespace dmsnap {
 
 // Parts that several operations' plans have in common.
 
 /// Throws Error, with who has it open, unless the image can be removed.
 void require_unused(const ImageState& image);
+/// Throws Error unless a point of the origin, or of a device to be attached (nullptr), may have the name.
+void require_name_free(const Machine& machine, const OriginState* origin, PointKind kind, const PointName& name,
+    const std::string& subject, const std::string& operation);
 /// An image and its link.
 Plan plan_remove_image(const Machine& machine, const OriginState& origin, const ImageState& image);
 /// Closes the store if no origin but `leaving` keeps data there.

@@ -118,19 +118,6 @@ void require_store_free_to_change(const OriginState* origin, const Uuid& wanted,
         "leave --store out");
 }
 
-void require_name_free(
-    const Machine& machine, const Candidate& candidate, const OriginState* origin, const PointWish& wish)
-{
-    // A point can be named by its uuid too; a name must not be mistaken for one.
-    if (Uuid::from_text(wish.name.text()))
-        throw Error(fmt::format("name \"{}\"", wish.name.text()), "use it", "it looks like a uuid").as(Fault::usage);
-    if (origin != nullptr && origin->find(wish.name) != nullptr)
-        throw Error(candidate.block.name(), operation_of(wish), "it has a point of that name", "another name");
-    if (wish.kind == PointKind::snapshot && machine.has_name(image_name(wish.name)))
-        throw Error(candidate.block.name(), operation_of(wish),
-            fmt::format("a device-mapper device \"{}\" exists", image_name(wish.name).text()), "another name");
-}
-
 void append(Plan& plan, Plan more)
 {
     for (Step& step : more)
@@ -152,7 +139,7 @@ Plan plan_take(
     const Machine& machine, const Candidate& candidate, const PointWish& wish, const std::optional<StoreWish>& store)
 {
     const OriginState* origin = machine.find(candidate.block.number);
-    require_name_free(machine, candidate, origin, wish);
+    require_name_free(machine, origin, wish.kind, wish.name, candidate.block.name(), operation_of(wish));
     if (wish.freeze.size() > INTERPOSE_FREEZE_MAX)
         throw Error(candidate.block.name(), operation_of(wish),
             fmt::format("{} filesystems lie on it, and no more than {} can be frozen", wish.freeze.size(),
@@ -183,7 +170,8 @@ Plan plan_take(
     }
     if (!wish.mount_points.empty())
         plan.push_back(SyncFilesystems{wish.mount_points});
-    plan.push_back(Take{name, TakeMessage{wish.uuid, wish.kind, wish.name, wish.data, wish.deadline, wish.freeze}});
+    plan.push_back(
+        Take{name, TakeMessage{wish.uuid, wish.kind, wish.name, wish.data, wish.deadline, wish.freeze, wish.tags}});
     if (wish.kind == PointKind::snapshot) {
         const DmName image = image_name(wish.name);
         plan.push_back(Create{{image, image_uuid(wish.uuid),

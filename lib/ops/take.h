@@ -21,6 +21,7 @@ struct PointWish {
     PointName name;
     Uuid uuid; ///< freshly drawn
     Blob data;
+    Tags tags;
     std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
     std::optional<Sectors> chunk;          ///< only for a device to be attached
     Uuid new_origin;                       ///< freshly drawn, for a device to be attached

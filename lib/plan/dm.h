@@ -102,6 +102,7 @@ public:
     /// that ends its work even if this one is killed.
     virtual void swap_suspended(const SuspendedSwap& swap) = 0;
     virtual void remove(const DmName& name) = 0;
+    virtual void rename(const DmName& name, const DmName& to, Visibility visibility) = 0;
     /// The target's answer, empty if it gives none.
     virtual std::string message(const DmName& name, const Message& message) = 0;
 };

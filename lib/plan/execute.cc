@@ -185,6 +185,19 @@ void perform(const Drop& step, Execution& run) { run.dm.message(step.name, DropM
 
 void perform(const Release& step, Execution& run) { run.dm.message(step.name, ReleaseMessage{step.point}); }
 
+void perform(const ChangePoint& step, Execution& run)
+{
+    try {
+        run.dm.message(step.name, step.message);
+    } catch (const Error& error) {
+        if (error.number() != EEXIST)
+            throw;
+        throw Error(error.subject(), "change the point", "another point has that name", "another name");
+    }
+}
+
+void perform(const RenameImage& step, Execution& run) { run.dm.rename(step.name, step.to, Visibility::image); }
+
 void perform(const MakeLink& step, Execution& run) { run.host.make_link(step.path, step.device); }
 
 void perform(const RemoveLink& step, Execution& run) { run.host.remove_link(step.path); }
@@ -285,6 +298,15 @@ void undo(const Drop&, Execution&) {}
 
 void undo(const Release&, Execution&) {}
 
+// Harmless where nothing was changed.
+void undo(const ChangePoint& step, Execution& run) { run.dm.message(step.name, step.before); }
+
+void undo(const RenameImage& step, Execution& run)
+{
+    if (!run.dm.info(step.name))
+        run.dm.rename(step.to, step.name, Visibility::image);
+}
+
 void undo(const MakeLink& step, Execution& run) { run.host.remove_link(step.path); }
 
 void undo(const RemoveLink& step, Execution& run) { run.host.make_link(step.path, step.device); }
@@ -317,11 +339,10 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             },
             [&](const SwapSuspended& s) {
                 const bool back = !s.swap.to_base;
-                return commands({Load{s.swap.name, s.swap.before}, SwapSuspended{{s.swap.name, s.swap.base, {}, back}}});
+                return commands(
+                    {Load{s.swap.name, s.swap.before}, SwapSuspended{{s.swap.name, s.swap.base, {}, back}}});
             },
-            [&](const Remove& s) {
-                return runs_once(s.device.table) ? commands({}) : commands({Create{s.device}});
-            },
+            [&](const Remove& s) { return runs_once(s.device.table) ? commands({}) : commands({Create{s.device}}); },
             [&](const UseStore& s) {
                 return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});
             },
@@ -331,6 +352,12 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const Take& s) {
                 return run.taken ? commands({Drop{s.name, run.taken->point}})
                                  : std::vector<std::string>{"dmsnap remove " + shell_word(s.message.name.text())};
+            },
+            [&](const ChangePoint& s) {
+                return commands({ChangePoint{s.name, s.before, s.message}});
+            },
+            [&](const RenameImage& s) {
+                return commands({RenameImage{s.to, s.name}});
             },
             [&](const MakeLink& s) {
                 return commands({RemoveLink{s.path, s.device}});

@@ -34,6 +34,7 @@ std::string join(const std::vector<std::string>& parts)
 
 Message message_of(const Drop& step) { return DropMessage{step.point}; }
 Message message_of(const Release& step) { return ReleaseMessage{step.point}; }
+Message message_of(const ChangePoint& step) { return step.message; }
 Message message_of(const Take& step) { return step.message; }
 Message message_of(const UseStore& step) { return StoreMessage{step.store}; }
 Message message_of(const LeaveStore&) { return UnstoreMessage{}; }
@@ -83,34 +84,35 @@ std::string dmsetup_message(const DmName& name, const Message& message)
 
 std::string to_text(const Step& step)
 {
-    return std::visit(Visit{
-                          [](const FormatStore& s) {
-                              return row("format", s.store.path,
-                                  fmt::format("store {} length {} granule {}", s.store.store.text(),
-                                      s.store.length.count, s.store.granule.count));
-                          },
-                          [](const Create& s) {
-                              return row("create", s.device.name.text(),
-                                  fmt::format("{}{}  {}", s.device.uuid, s.device.read_only ? " read-only" : "",
-                                      shown(s.device.table)));
-                          },
-                          [](const Prepare& s) {
-                              return row("prepare", s.device.name.text(),
-                                  fmt::format("{}  {}", s.device.uuid, shown(s.device.table)));
-                          },
-                          [](const Load& s) { return row("load", s.name.text(), shown(s.table)); },
-                          [](const Resume& s) { return row("resume", s.name.text()); },
-                          [](const SwapSuspended& s) {
-                              return row("swap", s.swap.name.text(),
-                                  fmt::format("suspended, {} {}", s.swap.base.text(),
-                                      s.swap.to_base ? "starts" : "stops"));
-                          },
-                          [](const Remove& s) { return row("remove", s.device.name.text()); },
-                          [](const SyncFilesystems& s) { return row("sync", join(s.mount_points)); },
-                          [](const MakeLink& s) { return row("link", s.path, s.device.text()); },
-                          [](const RemoveLink& s) { return row("unlink", s.path); },
-                          [](const auto& s) { return row("message", s.name.text(), to_text(message_of(s))); },
-                      },
+    return std::visit(
+        Visit{
+            [](const FormatStore& s) {
+                return row("format", s.store.path,
+                    fmt::format("store {} length {} granule {}", s.store.store.text(), s.store.length.count,
+                        s.store.granule.count));
+            },
+            [](const Create& s) {
+                return row("create", s.device.name.text(),
+                    fmt::format(
+                        "{}{}  {}", s.device.uuid, s.device.read_only ? " read-only" : "", shown(s.device.table)));
+            },
+            [](const Prepare& s) {
+                return row(
+                    "prepare", s.device.name.text(), fmt::format("{}  {}", s.device.uuid, shown(s.device.table)));
+            },
+            [](const Load& s) { return row("load", s.name.text(), shown(s.table)); },
+            [](const Resume& s) { return row("resume", s.name.text()); },
+            [](const SwapSuspended& s) {
+                return row("swap", s.swap.name.text(),
+                    fmt::format("suspended, {} {}", s.swap.base.text(), s.swap.to_base ? "starts" : "stops"));
+            },
+            [](const Remove& s) { return row("remove", s.device.name.text()); },
+            [](const SyncFilesystems& s) { return row("sync", join(s.mount_points)); },
+            [](const RenameImage& s) { return row("rename", s.name.text(), s.to.text()); },
+            [](const MakeLink& s) { return row("link", s.path, s.device.text()); },
+            [](const RemoveLink& s) { return row("unlink", s.path); },
+            [](const auto& s) { return row("message", s.name.text(), to_text(message_of(s))); },
+        },
         step);
 }
 
@@ -139,6 +141,9 @@ std::string by_hand(const Step& step)
                 for (const std::string& target : s.mount_points)
                     command += " " + shell_word(target);
                 return command;
+            },
+            [](const RenameImage& s) {
+                return fmt::format("dmsetup rename {} {}", shell_word(s.name.text()), shell_word(s.to.text()));
             },
             [](const MakeLink& s) {
                 return fmt::format("ln -sf {} {}", shell_word("/dev/mapper/" + s.device.text()), shell_word(s.path));

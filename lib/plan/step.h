@@ -100,6 +100,21 @@ struct Release {
     bool operator==(const Release&) const = default;
 };
 
+/// Undo: change it back.
+struct ChangePoint {
+    DmName name;
+    ChangeMessage message;
+    ChangeMessage before; ///< the same fields, as they are now
+    bool operator==(const ChangePoint&) const = default;
+};
+
+/// Undo: the name it had.
+struct RenameImage {
+    DmName name;
+    DmName to;
+    bool operator==(const RenameImage&) const = default;
+};
+
 /// Undo: remove it.
 struct MakeLink {
     std::string path;
@@ -114,8 +129,8 @@ struct RemoveLink {
     bool operator==(const RemoveLink&) const = default;
 };
 
-using Step = std::variant<FormatStore, Create, Prepare, Load, Resume, SwapSuspended, Remove, UseStore, LeaveStore, SyncFilesystems, Take, Drop,
-    Release, MakeLink, RemoveLink>;
+using Step = std::variant<FormatStore, Create, Prepare, Load, Resume, SwapSuspended, Remove, UseStore, LeaveStore,
+    SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
 
 /// One line a step, with its end.

@@ -13,13 +13,15 @@ std::string text_of(const StoreMessage& m) { return fmt::format(INTERPOSE_MSG_ST
 
 std::string text_of(const UnstoreMessage&) { return INTERPOSE_MSG_UNSTORE; }
 
+std::string or_none(std::string text) { return text.empty() ? INTERPOSE_NONE : std::move(text); }
+
 std::string text_of(const TakeMessage& m)
 {
     std::string freeze;
     for (const DeviceNumber& device : m.freeze)
         freeze += (freeze.empty() ? "" : ",") + device.text();
-    return fmt::format(INTERPOSE_MSG_TAKE " {} {} {} {} {} {}", m.point.text(), to_text(m.kind), m.name.text(),
-        m.data.empty() ? INTERPOSE_NONE : to_hex(m.data), m.deadline.count(), freeze.empty() ? INTERPOSE_NONE : freeze);
+    return fmt::format(INTERPOSE_MSG_TAKE " {} {} {} {} {} {}{}", m.point.text(), to_text(m.kind), m.name.text(),
+        or_none(to_hex(m.data)), m.deadline.count(), or_none(freeze), m.tags.empty() ? "" : " " + m.tags.text());
 }
 
 std::string text_of(const DropMessage& m)
@@ -30,6 +32,13 @@ std::string text_of(const DropMessage& m)
 std::string text_of(const ReleaseMessage& m)
 {
     return fmt::format(INTERPOSE_MSG_RELEASE " {} {}", m.point.generation.text(), m.point.id);
+}
+
+std::string text_of(const ChangeMessage& m)
+{
+    return fmt::format(INTERPOSE_MSG_CHANGE " {} {} {} {} {}", m.point.generation.text(), m.point.id,
+        m.name ? m.name->text() : INTERPOSE_KEEP, m.tags ? or_none(m.tags->text()) : INTERPOSE_KEEP,
+        m.data ? or_none(to_hex(*m.data)) : INTERPOSE_KEEP);
 }
 
 std::string text_of(const PointsMessage& m) { return fmt::format(INTERPOSE_MSG_POINTS " {}", m.first_id); }
@@ -68,6 +77,15 @@ PointName name(FieldReader& fields)
     }
 }
 
+Tags tags(FieldReader& fields)
+{
+    try {
+        return fields.empty() ? Tags() : Tags::from_text(fields.optional_text().value_or(""));
+    } catch (const Error& error) {
+        throw fields.bad(error.what());
+    }
+}
+
 Point parse_point(std::string_view line)
 {
     FieldReader fields("point", line);
@@ -79,7 +97,9 @@ Point parse_point(std::string_view line)
     const auto point_consistency = consistency(fields);
     const auto images = fields.number();
     auto point_name = name(fields);
-    return Point{id, point_kind, valid, time, uuid, point_consistency, images, std::move(point_name), data(fields)};
+    auto point_data = data(fields);
+    return Point{id, point_kind, valid, time, uuid, point_consistency, images, std::move(point_name),
+        std::move(point_data), tags(fields)};
 }
 
 std::string_view first_line(const std::vector<std::string_view>& all) { return all.empty() ? "" : all.front(); }
@@ -147,9 +167,9 @@ std::string to_text(const PointsPage& page)
     std::string text =
         fmt::format("{} {}\n", page.generation.text(), page.next_id ? std::to_string(*page.next_id) : INTERPOSE_NONE);
     for (const Point& p : page.points)
-        text += fmt::format("{} {} {} {} {} {} {} {} {}\n", p.id, to_text(p.kind),
+        text += fmt::format("{} {} {} {} {} {} {} {} {} {}\n", p.id, to_text(p.kind),
             p.valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, p.time, p.uuid.text(),
-            to_text(p.consistency), p.images, p.name.text(), p.data.empty() ? INTERPOSE_NONE : to_hex(p.data));
+            to_text(p.consistency), p.images, p.name.text(), or_none(to_hex(p.data)), or_none(p.tags.text()));
     return text;
 }
 

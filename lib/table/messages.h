@@ -41,6 +41,7 @@ struct TakeMessage {
     Blob data;
     std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
     std::vector<DeviceNumber> freeze; ///< top first
+    Tags tags = {};
     bool operator==(const TakeMessage&) const = default;
 };
 struct DropMessage {
@@ -50,6 +51,14 @@ struct DropMessage {
 struct ReleaseMessage {
     PointId point;
     bool operator==(const ReleaseMessage&) const = default;
+};
+/// What is nothing stays as it is.
+struct ChangeMessage {
+    PointId point;
+    std::optional<PointName> name = {};
+    std::optional<Tags> tags = {};
+    std::optional<Blob> data = {};
+    bool operator==(const ChangeMessage&) const = default;
 };
 struct PointsMessage {
     std::uint64_t first_id = 0;
@@ -63,8 +72,8 @@ struct ChangedMessage {
     bool operator==(const ChangedMessage&) const = default;
 };
 
-using Message =
-    std::variant<StoreMessage, UnstoreMessage, TakeMessage, DropMessage, ReleaseMessage, PointsMessage, ChangedMessage>;
+using Message = std::variant<StoreMessage, UnstoreMessage, TakeMessage, DropMessage, ReleaseMessage, ChangeMessage,
+    PointsMessage, ChangedMessage>;
 
 std::string to_text(const Message& message);
 
@@ -86,6 +95,7 @@ struct Point {
     std::uint64_t images = 0; ///< image tables there are
     PointName name;
     Blob data;
+    Tags tags = {};
     bool operator==(const Point&) const = default;
 };
 

@@ -107,7 +107,8 @@ public:
         for (const auto& [uuid, origin] : origins) {
             text += "origin " + uuid.text() + " store " + (origin.store ? origin.store->text() : "-") + "\n";
             for (const Point& point : origin.points)
-                text += "  " + std::string(to_text(point.kind)) + " " + point.name.text() + "\n";
+                text += "  " + std::string(to_text(point.kind)) + " " + point.name.text() + " " + to_hex(point.data) +
+                        " " + point.tags.text() + "\n";
         }
         return text;
     }
@@ -242,6 +243,16 @@ public:
         });
     }
 
+    void rename(const DmName& name, const DmName& to, Visibility) override
+    {
+        trouble.during(name.text(), [&] {
+            if (devices.count(to) != 0)
+                throw Error(name.text(), "rename it", EBUSY);
+            devices[to] = at(name);
+            devices.erase(name);
+        });
+    }
+
     std::string message(const DmName& name, const Message& message) override
     {
         const Interpose* line = interpose_line(at(name).live);
@@ -351,7 +362,8 @@ private:
     {
         if (m.kind == PointKind::snapshot && !origin.store)
             throw Error("origin", "take a point", ENODEV);
-        origin.points.push_back({++origin.last_id, m.kind, true, 0, m.point, Consistency::fs, 0, m.name, m.data});
+        origin.points.push_back(
+            {++origin.last_id, m.kind, true, 0, m.point, Consistency::fs, 0, m.name, m.data, m.tags});
         return to_text(TakeAnswer{{origin.generation, origin.last_id}, Consistency::fs});
     }
     std::string answer_to(const DropMessage& m, const Interpose& line, FakeOrigin& origin)
@@ -374,6 +386,19 @@ private:
         for (Point& point : origin.points)
             if (point.id == m.point.id)
                 point.kind = PointKind::checkpoint;
+        return {};
+    }
+    static std::string answer_to(const ChangeMessage& m, const Interpose&, FakeOrigin& origin)
+    {
+        for (const Point& point : origin.points)
+            if (point.id != m.point.id && m.name == point.name)
+                throw Error("origin", "change a point", EEXIST);
+        for (Point& point : origin.points)
+            if (point.id == m.point.id) {
+                point.name = m.name.value_or(point.name);
+                point.tags = m.tags.value_or(point.tags);
+                point.data = m.data.value_or(point.data);
+            }
         return {};
     }
     static std::string answer_to(const PointsMessage&, const Interpose&, FakeOrigin&) { return {}; }

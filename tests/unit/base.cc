@@ -134,6 +134,30 @@ TEST_CASE("a point's name follows LVM's rules", "[unit]")
     }
 }
 
+TEST_CASE("a tag keeps LVM's rules, and a point's tags are each there once", "[base]")
+{
+    for (const char* good : {"a", "A-1", "_", "+x", ".", "web/1", "a=b!c:d&e#f", "=="}) {
+        INFO(good);
+        CHECK(Tag(good).text() == good);
+    }
+    for (const std::string& bad :
+        std::vector<std::string>{"", "-a", "=", "a b", "a,b", "a\n", "\x01", "\xc3\xa4", "@a", std::string(256, 'x')}) {
+        INFO(bad);
+        CHECK_THROWS_AS(Tag(bad), Error);
+    }
+    Tags tags = Tags::from_text("b,a,b");
+    CHECK(tags.text() == "b,a");
+    tags.add(Tag("a"));
+    tags.remove(Tag("b"));
+    tags.remove(Tag("b"));
+    CHECK(tags.text() == "a");
+    tags.add(Tag(std::string(253, 'x')));
+    CHECK(tags.text().size() == 255);
+    CHECK_THROWS_AS(tags.add(Tag("y")), Error);
+    CHECK(Tags::from_text("").empty());
+    CHECK_THROWS_AS(Tags::from_text("a,"), Error);
+}
+
 TEST_CASE("a device-mapper name is anything the kernel takes", "[unit]")
 {
     CHECK(DmName("vg-home").text() == "vg-home");

@@ -181,6 +181,14 @@ TEST_CASE("messages have the words of the interface", "[unit]")
     take.data = {0, 0xff};
     take.freeze = {{254, 1}, {254, 0}};
     CHECK(to_text(Message{take}) == "take " + O + " checkpoint s1 00ff 10000 254:1,254:0");
+    take.tags = Tags::from_text("daily,web/1");
+    CHECK(to_text(Message{take}).ends_with(" daily,web/1"));
+    ChangeMessage change{.point = {generation, 3}};
+    CHECK(to_text(Message{change}) == "change " + G + " 3 = = =");
+    change = {{generation, 3}, PointName("s2"), Tags(), Blob{}};
+    CHECK(to_text(Message{change}) == "change " + G + " 3 s2 - -");
+    change = {{generation, 3}, {}, Tags::from_text("a,b"), Blob{0x0a}};
+    CHECK(to_text(Message{change}) == "change " + G + " 3 = a,b 0a");
 }
 
 TEST_CASE("answers round-trip", "[unit]")
@@ -191,7 +199,8 @@ TEST_CASE("answers round-trip", "[unit]")
 
     const PointsPage page{generation, 9,
         {{3, PointKind::snapshot, false, 1700000000, origin, Consistency::fs, 1, PointName("s1"), {1, 2}},
-            {4, PointKind::checkpoint, true, 1700000001, store, Consistency::crash, 0, PointName("c"), {}}}};
+            {4, PointKind::checkpoint, true, 1700000001, store, Consistency::crash, 0, PointName("c"), {},
+                Tags::from_text("a,b=1")}}};
     CHECK(parse_points_page(to_text(page)) == page);
     CHECK_FALSE(parse_points_page(G + " -\n").next_id);
 

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "point_words.h"
+
+#include "base/error.h"
+#include "dm-interpose.h"
+
+#include <cerrno>
+#include <fmt/format.h>
+#include <fstream>
+#include <iostream>
+#include <istream>
+
+namespace dmsnap::tool {
+namespace {
+
+Blob read_data(std::istream& stream, const std::string& source)
+{
+    Blob data(INTERPOSE_DATA_MAX + 1);
+    stream.read(reinterpret_cast<char*>(data.data()), static_cast<std::streamsize>(data.size()));
+    if (stream.bad() || (stream.fail() && !stream.eof()))
+        throw Error(source, "read the data", "it cannot be read");
+    data.resize(static_cast<std::size_t>(stream.gcount()));
+    if (data.size() > INTERPOSE_DATA_MAX)
+        throw Error(source, "use it as data", fmt::format("it has more than {} bytes", INTERPOSE_DATA_MAX));
+    return data;
+}
+
+} // namespace
+
+std::optional<Blob> data_of(const Arguments& arguments)
+{
+    const std::string* source = arguments.value("data");
+    if (source == nullptr)
+        return std::nullopt;
+    if (*source == "-")
+        return read_data(std::cin, "standard input");
+    std::ifstream file(*source, std::ios::binary);
+    if (!file)
+        throw Error(printable(*source), "read the data", errno);
+    return read_data(file, printable(*source));
+}
+
+std::vector<Tag> tags_of(const Arguments& arguments, const std::string& option)
+{
+    std::vector<Tag> tags;
+    for (const std::string& text : arguments.values(option))
+        tags.emplace_back(text);
+    return tags;
+}
+
+} // namespace dmsnap::tool

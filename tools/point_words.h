@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "command.h"
+
+#include "base/names.h"
+#include "base/text.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dmsnap::tool {
+
+// What a point carries besides its name, as the command line gives it.
+
+/// What --data names; nothing if it was not given.  Throws Error.
+std::optional<Blob> data_of(const Arguments& arguments);
+
+/// The values of an option that takes a tag.  Throws Error (Fault::usage).
+std::vector<Tag> tags_of(const Arguments& arguments, const std::string& option);
+
+} // namespace dmsnap::tool
