@@ -4,6 +4,7 @@
  * Sparse bitmaps: see the header.  Bits are set a word at a time by an atomic OR; no lock anywhere.
  */
 #include <linux/bitops.h>
+#include <linux/compiler.h>
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -113,9 +114,13 @@ static void word_set(atomic_long_t *word, unsigned long mask)
 void interpose_map_set(struct interpose_map *map, struct chunk_range range,
 		       enum map_fallback fallback, gfp_t gfp)
 {
-	u64 word = chunk_nr(range.first) / BITS_PER_LONG;
-	u64 last = chunk_nr(range.last) / BITS_PER_LONG;
+	u64 bits = READ_ONCE(map->bits), word, last;
 
+	if (chunk_nr(range.first) >= bits)
+		return;
+	range.last = chunk_at(min(chunk_nr(range.last), bits - 1));
+	word = chunk_nr(range.first) / BITS_PER_LONG;
+	last = chunk_nr(range.last) / BITS_PER_LONG;
 	for (; word <= last; word++) {
 		atomic_long_t *leaf = leaf_to_set(map, word / MAP_LEAF_WORDS, fallback, gfp);
 
@@ -124,11 +129,17 @@ void interpose_map_set(struct interpose_map *map, struct chunk_range range,
 	}
 }
 
+void interpose_map_outgrow(struct interpose_map *map, u64 bits)
+{
+	WRITE_ONCE(map->bits, min(map->bits, bits));
+}
+
 void interpose_map_merge(struct interpose_map *to, const struct interpose_map *from)
 {
 	unsigned long i, w;
 
-	for (i = 0; i < from->leaves; i++) {
+	interpose_map_outgrow(to, from->bits);
+	for (i = 0; i < leaves_for(to->bits); i++) {
 		atomic_long_t *source = leaf_read(from, i), *leaf;
 		u64 first = (u64)i * MAP_LEAF_BITS;
 
@@ -153,12 +164,19 @@ void interpose_map_merge(struct interpose_map *to, const struct interpose_map *f
 static unsigned long union_word(struct interpose_map *const maps[], unsigned int nr,
 				unsigned long i, unsigned long w)
 {
+	u64 first = (u64)i * MAP_LEAF_BITS + w * BITS_PER_LONG;
 	unsigned long bits = 0;
 	unsigned int m;
 
 	for (m = 0; m < nr; m++) {
-		const atomic_long_t *leaf = leaf_read(maps[m], i);
+		const atomic_long_t *leaf;
+		u64 end = READ_ONCE(maps[m]->bits);
 
+		if (first >= end)
+			return ~0UL;
+		if (end - first < BITS_PER_LONG)
+			bits |= ~0UL << (end - first);
+		leaf = leaf_read(maps[m], i);
 		if (leaf == MAP_ALL)
 			return ~0UL;
 		if (leaf)
@@ -167,25 +185,30 @@ static unsigned long union_word(struct interpose_map *const maps[], unsigned int
 	return bits;
 }
 
-/* Whether no map of the union has memory for leaf @i: then every word of it is the same. */
+/* Whether no map of the union has memory for leaf @i, or ends in it: then every word of it is the same. */
 static bool union_is_flat(struct interpose_map *const maps[], unsigned int nr, unsigned long i)
 {
+	u64 first = (u64)i * MAP_LEAF_BITS;
 	unsigned int m;
 
 	for (m = 0; m < nr; m++) {
-		const atomic_long_t *leaf = leaf_read(maps[m], i);
+		const atomic_long_t *leaf;
+		u64 end = READ_ONCE(maps[m]->bits);
 
+		if (first >= end)
+			continue;
+		if (end - first < MAP_LEAF_BITS)
+			return false;
+		leaf = leaf_read(maps[m], i);
 		if (leaf && leaf != MAP_ALL)
 			return false;
 	}
 	return true;
 }
 
-u64 interpose_maps_next(struct interpose_map *const maps[], unsigned int nr, u64 from, bool set,
-			unsigned long *limit)
+u64 interpose_maps_next(struct interpose_map *const maps[], unsigned int nr, u64 bits, u64 from,
+			bool set, unsigned long *limit)
 {
-	u64 bits = maps[0]->bits;
-
 	while (from < bits && *limit) {
 		unsigned long i = from / MAP_LEAF_BITS;
 		unsigned long w = from % MAP_LEAF_BITS / BITS_PER_LONG;

@@ -366,13 +366,13 @@ static void answer_runs(struct answer *answer, struct interpose_origin *origin,
 	unsigned long leaves = CHANGED_LEAVES;
 
 	while (*chunk < origin->chunks && leaves && answer_has_room(answer, RUN_LINE)) {
-		u64 begin = interpose_maps_next(maps, nr, *chunk, true, &leaves);
+		u64 begin = interpose_maps_next(maps, nr, origin->chunks, *chunk, true, &leaves);
 		u64 end;
 
 		*chunk = begin;
 		if (begin >= origin->chunks || !leaves)
 			return;
-		end = interpose_maps_next(maps, nr, begin, false, &leaves);
+		end = interpose_maps_next(maps, nr, origin->chunks, begin, false, &leaves);
 		answer_add(answer, "%llu %llu\n",
 			   chunk_first_sector(chunk_at(begin), origin->chunk_shift),
 			   chunks_sectors(chunk_at(begin), end - begin, origin->chunk_shift,

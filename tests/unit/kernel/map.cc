@@ -248,7 +248,7 @@ TEST_CASE("the union of maps has the bits of each, also where one is all set", "
     interpose_map* const maps[] = {a.get(), b.get(), c.get()};
     const auto find = [&maps](u64 from, bool set) {
         unsigned long limit = ULONG_MAX;
-        return interpose_maps_next(maps, 3, from, set, &limit);
+        return interpose_maps_next(maps, 3, bits, from, set, &limit);
     };
     CHECK(find(0, true) == 10);
     CHECK(find(10, false) == 31);
@@ -264,19 +264,73 @@ TEST_CASE("a search gives up after as many leaves as it may look at, and says wh
     set(map, 4 * leaf_bits + 9, 4 * leaf_bits + 9);
     interpose_map* const maps[] = {map.get()};
     unsigned long limit = 3;
-    CHECK(interpose_maps_next(maps, 1, 17, true, &limit) == 3 * leaf_bits);
+    CHECK(interpose_maps_next(maps, 1, bits, 17, true, &limit) == 3 * leaf_bits);
     CHECK(limit == 0);
-    CHECK(interpose_maps_next(maps, 1, 17, true, &limit) == 17); // nothing left to look with
+    CHECK(interpose_maps_next(maps, 1, bits, 17, true, &limit) == 17); // nothing left to look with
     limit = 1;
-    CHECK(interpose_maps_next(maps, 1, 3 * leaf_bits, true, &limit) == 4 * leaf_bits);
+    CHECK(interpose_maps_next(maps, 1, bits, 3 * leaf_bits, true, &limit) == 4 * leaf_bits);
     CHECK(limit == 0);
     limit = 1;
-    CHECK(interpose_maps_next(maps, 1, 4 * leaf_bits, true, &limit) == 4 * leaf_bits + 9);
+    CHECK(interpose_maps_next(maps, 1, bits, 4 * leaf_bits, true, &limit) == 4 * leaf_bits + 9);
     CHECK(limit == 1);
     // A leaf with memory and no bit further on counts like an empty one.
-    CHECK(interpose_maps_next(maps, 1, 4 * leaf_bits + 10, true, &limit) == 5 * leaf_bits);
+    CHECK(interpose_maps_next(maps, 1, bits, 4 * leaf_bits + 10, true, &limit) == 5 * leaf_bits);
     CHECK(limit == 0);
     limit = 100;
-    CHECK(interpose_maps_next(maps, 1, 5 * leaf_bits, true, &limit) == bits);
+    CHECK(interpose_maps_next(maps, 1, bits, 5 * leaf_bits, true, &limit) == bits);
     CHECK(limit > 0);
+}
+
+TEST_CASE("beyond the end of any map of a union everything counts as set", "[unit][kernel]")
+{
+    constexpr u64 now = 4 * leaf_bits + 9;
+    for (u64 end : {u64{1}, u64{63}, u64{64}, u64{65}, leaf_bits - 1, leaf_bits, leaf_bits + 1, 2 * leaf_bits + 70}) {
+        INFO("a map of " << end);
+        const MapPtr old = make_map(end), young = make_map(now);
+        interpose_map* const maps[] = {young.get(), old.get()};
+        const auto find = [&maps](u64 from, bool set) {
+            unsigned long limit = ULONG_MAX;
+            return interpose_maps_next(maps, 2, now, from, set, &limit);
+        };
+        CHECK(find(0, true) == end);
+        CHECK(find(end, false) == now);
+        CHECK(find(now - 1, true) == now - 1);
+        set(young, 0, 0);
+        CHECK(find(0, false) == (end == 1 ? now : 1));
+    }
+}
+
+TEST_CASE("a map that is outgrown ends earlier, and takes bits beyond its end without a word", "[unit][kernel]")
+{
+    constexpr u64 bits = leaf_bits + 100;
+    const MapPtr map = make_map(bits);
+    set(map, 5, 5);
+    interpose_map_outgrow(map.get(), bits - 1);
+    CHECK(map->bits == bits - 1);
+    interpose_map_outgrow(map.get(), bits + 1000);
+    CHECK(map->bits == bits - 1);
+    interpose_map* const maps[] = {map.get()};
+    unsigned long limit = ULONG_MAX;
+    CHECK(interpose_maps_next(maps, 1, 10 * leaf_bits, 6, true, &limit) == bits - 1);
+    CHECK(interpose_maps_next(maps, 1, 10 * leaf_bits, bits - 1, false, &limit) == 10 * leaf_bits);
+    set(map, bits - 1, 9 * leaf_bits);
+    set(map, 8 * leaf_bits, 9 * leaf_bits);
+    CHECK(interpose_maps_next(maps, 1, 10 * leaf_bits, 6, true, &limit) == bits - 1);
+    set(map, bits - 3, 9 * leaf_bits);
+    CHECK(interpose_maps_next(maps, 1, 10 * leaf_bits, 6, true, &limit) == bits - 3);
+}
+
+TEST_CASE("merged with a map that ends earlier, a map ends there too", "[unit][kernel]")
+{
+    for (u64 end : {u64{1}, leaf_bits - 1, leaf_bits, leaf_bits + 1, 3 * leaf_bits}) {
+        INFO("a map of " << end);
+        const MapPtr to = make_map(3 * leaf_bits), from = make_map(end);
+        {
+            const NoMemory out;
+            set(from, end - 1, end - 1); // the whole of its last leaf
+        }
+        interpose_map_merge(to.get(), from.get());
+        CHECK(to->bits == end);
+        CHECK(next(to, 0, true) == (end - 1) / leaf_bits * leaf_bits);
+    }
 }

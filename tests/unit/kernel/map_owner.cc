@@ -19,7 +19,7 @@ u64 next(const MapPtr& map, u64 from, bool set)
 {
     interpose_map* const maps[] = {map.get()};
     unsigned long limit = ULONG_MAX;
-    return interpose_maps_next(maps, 1, from, set, &limit);
+    return interpose_maps_next(maps, 1, map->bits, from, set, &limit);
 }
 
 bool holds_just(const MapPtr& map, u64 first, u64 last)

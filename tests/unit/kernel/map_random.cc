@@ -138,7 +138,7 @@ public:
             ++expected;
         INFO("from " << from << " for " << set << " in " << nr << " maps, limit " << limit);
         interpose_map* const maps[] = {maps_[0].get(), maps_[1].get(), maps_[2].get()};
-        REQUIRE(interpose_maps_next(maps, nr, from, set, &limit) == expected);
+        REQUIRE(interpose_maps_next(maps, nr, bits_, from, set, &limit) == expected);
         if (expected < end)
             REQUIRE(limit > 0);
         else if (end < bits_)
@@ -155,11 +155,11 @@ public:
         for (u64 calls = 0; at < bits_; ++calls) {
             REQUIRE(calls <= 2 * bits_); // it goes forward
             unsigned long limit = patience;
-            const u64 begin = interpose_maps_next(maps, count, at, true, &limit);
+            const u64 begin = interpose_maps_next(maps, count, bits_, at, true, &limit);
             at = begin;
             if (begin == bits_ || limit == 0)
                 continue;
-            at = interpose_maps_next(maps, count, begin, false, &limit);
+            at = interpose_maps_next(maps, count, bits_, begin, false, &limit);
             REQUIRE(at > begin);
             std::fill(read.begin() + static_cast<std::ptrdiff_t>(begin), read.begin() + static_cast<std::ptrdiff_t>(at),
                 true);
