@@ -87,6 +87,12 @@ static int image_get_device(struct interpose_image *image, dev_t dev, struct dm_
 	return r;
 }
 
+static int image_check_base(struct interpose_image *image)
+{
+	image->ti->error = interpose_area_error(image->ti, image->base, image->start);
+	return image->ti->error ? -EINVAL : 0;
+}
+
 static int image_find_origin(struct interpose_image *image, char **argv)
 {
 	struct dm_target *ti = image->ti;
@@ -141,7 +147,10 @@ static int image_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	r = image_get_device(image, base, &image->base, "the origin's base cannot be opened");
 	if (r)
 		goto release_point;
-	r = image_get_device(image, store, &image->store, "the store's device cannot be opened");
+	r = image_check_base(image);
+	r = r
+		    ?: image_get_device(image, store, &image->store,
+					"the store's device cannot be opened");
 	if (r)
 		goto put_base;
 	r = dm_set_target_max_io_len(ti, 1U << image->origin->chunk_shift);

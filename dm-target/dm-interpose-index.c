@@ -57,11 +57,11 @@ static struct exception *spare_take(struct interpose_index *index)
 	return e;
 }
 
-/* Context: sleeps, and may wait for writes; nobody waits for us. */
+/* Context: sleeps, but not for writes: a resume may wait for who waits for us. */
 static int spares_fill(struct interpose_index *index)
 {
 	while (READ_ONCE(index->spares) < SPARES) {
-		struct exception *e = kmem_cache_alloc(exception_cache, GFP_KERNEL);
+		struct exception *e = kmem_cache_alloc(exception_cache, GFP_NOIO);
 
 		if (!e)
 			return -ENOMEM;

@@ -6,6 +6,7 @@
  * A page of an answer is written behind room for its first line, which is known only at the end.
  */
 #include <linux/ctype.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "dm-interpose.h"
@@ -74,6 +75,11 @@ static int page_end(struct interpose *ip, struct answer *answer, u64 next)
 
 /* Words */
 
+static int parse_number(const char *word, u64 *number)
+{
+	return kstrtou64(word, 10, number) ? -EINVAL : 0;
+}
+
 static int parse_generation(const struct interpose *ip, const char *word)
 {
 	uuid_t uuid;
@@ -87,7 +93,7 @@ static int parse_point(const struct interpose *ip, char **args, u64 *id)
 {
 	int r = parse_generation(ip, args[0]);
 
-	return r ?: kstrtou64(args[1], 10, id);
+	return r ?: parse_number(args[1], id);
 }
 
 static int parse_kind(const char *word, bool *snapshot)
@@ -148,22 +154,25 @@ static int parse_data(const char *word, struct interpose_label *label)
 
 static int parse_deadline(const char *word, unsigned int *ms)
 {
-	int r = kstrtouint(word, 10, ms);
+	u64 number;
 
-	if (r)
-		return r;
-	return *ms && *ms <= INTERPOSE_DEADLINE_MS_MAX ? 0 : -EINVAL;
+	if (parse_number(word, &number) || !number || number > INTERPOSE_DEADLINE_MS_MAX)
+		return -EINVAL;
+	*ms = number;
+	return 0;
 }
 
-static int parse_dev(const char *word, dev_t *dev)
+static int parse_dev(char *word, dev_t *dev)
 {
-	unsigned int major, minor;
-	char dummy;
+	const char *major_word = strsep(&word, ":");
+	u64 major, minor;
 
-	if (sscanf(word, "%u:%u%c", &major, &minor, &dummy) != 2)
+	if (!word || parse_number(major_word, &major) || parse_number(word, &minor))
+		return -EINVAL;
+	if (major >> (32 - MINORBITS) || minor >> MINORBITS)
 		return -EINVAL;
 	*dev = MKDEV(major, minor);
-	return MAJOR(*dev) == major && MINOR(*dev) == minor ? 0 : -EINVAL;
+	return 0;
 }
 
 static int parse_freeze(char *word, struct interpose_take_request *request)
@@ -177,7 +186,7 @@ static int parse_freeze(char *word, struct interpose_take_request *request)
 		int r;
 
 		if (request->nr_freeze == INTERPOSE_FREEZE_MAX)
-			return -E2BIG;
+			return -EINVAL;
 		r = parse_dev(dev, &request->freeze[request->nr_freeze++]);
 		if (r)
 			return r;
@@ -337,7 +346,7 @@ static int message_points(struct interpose *ip, char **args, struct answer *answ
 	struct interpose_point *point;
 	u64 first, next = 0;
 
-	if (kstrtou64(args[0], 10, &first))
+	if (parse_number(args[0], &first))
 		return -EINVAL;
 	if (!answer_has_room(answer, PAGE_HEAD + POINT_LINE))
 		return -ENOBUFS;
@@ -395,9 +404,9 @@ static int parse_changed(const struct interpose *ip, char **args, struct changed
 		return r;
 	if (!strcmp(args[2], INTERPOSE_NOW))
 		query->until = U64_MAX;
-	else if (kstrtou64(args[2], 10, &query->until))
+	else if (parse_number(args[2], &query->until))
 		return -EINVAL;
-	if (kstrtou64(args[3], 10, &query->sector))
+	if (parse_number(args[3], &query->sector))
 		return -EINVAL;
 	return query->since < query->until ? 0 : -EINVAL;
 }
@@ -454,13 +463,9 @@ static const struct message messages[] = {
 	{ INTERPOSE_MSG_CHANGED, 4, 4, message_changed },
 };
 
-/* Return: 0: done; 1: done, with an answer in @result; negative. */
-int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
-		      unsigned int maxlen)
+static int run_message(struct interpose *ip, unsigned int argc, char **argv, struct answer *answer)
 {
-	struct answer answer = { .text = result, .size = maxlen };
 	char *args[MESSAGE_ARGS_MAX + 1] = {};
-	struct interpose *ip = ti->private;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(messages); i++) {
@@ -469,7 +474,25 @@ int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char
 		if (argc - 1 < messages[i].args || argc - 1 > messages[i].args_max)
 			return -EINVAL;
 		memcpy(args, argv + 1, (argc - 1) * sizeof(*args));
-		return messages[i].run(ip, args, &answer);
+		return messages[i].run(ip, args, answer);
 	}
 	return -EINVAL;
+}
+
+/*
+ * The device may be suspended, and its resume may wait for us: memory comes without waiting for its writes.
+ * Return: 0: done; 1: done, with an answer in @result; negative.
+ */
+int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
+		      unsigned int maxlen)
+{
+	struct answer answer = { .text = result, .size = maxlen };
+	struct interpose *ip = ti->private;
+	unsigned int noio;
+	int r;
+
+	noio = memalloc_noio_save();
+	r = run_message(ip, argc, argv, &answer);
+	memalloc_noio_restore(noio);
+	return r;
 }

@@ -159,7 +159,7 @@ void interpose_origin_sweep(struct interpose_origin *origin)
 	lockdep_assert_held(&origin->change);
 	if (!origin->shelf)
 		return;
-	living = kmalloc_array(INTERPOSE_POINTS_MAX, sizeof(*living), GFP_KERNEL);
+	living = kmalloc_array(INTERPOSE_POINTS_MAX, sizeof(*living), GFP_NOIO);
 	if (!living)
 		return;
 	/* Without a snapshot no copy starts; those under way would come into the index behind us. */

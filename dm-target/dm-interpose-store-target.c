@@ -19,15 +19,14 @@ struct store_target {
 static int store_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
 	struct store_target *st;
-	unsigned long long start;
-	char dummy;
 	int r = -EINVAL;
+	u64 start;
 
 	ti->error = "arguments must be: device, first sector";
 	if (argc != 2)
 		return r;
 	ti->error = "first sector must be a number";
-	if (sscanf(argv[1], "%llu%c", &start, &dummy) != 1 || start != (sector_t)start)
+	if (kstrtou64(argv[1], 10, &start) || start != (sector_t)start)
 		return r;
 	ti->error = "no memory for the target";
 	st = kzalloc(sizeof(*st), GFP_KERNEL);
@@ -38,6 +37,10 @@ static int store_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &st->dev);
 	if (r)
 		goto free_target;
+	r = -EINVAL;
+	ti->error = interpose_area_error(ti, st->dev, start);
+	if (ti->error)
+		goto put_device;
 	st->store = interpose_store_open(st->dev, start, ti->len, &ti->error);
 	if (IS_ERR(st->store)) {
 		r = PTR_ERR(st->store);

@@ -16,13 +16,41 @@
 
 #include "dm-interpose.h"
 
+/**
+ * interpose_area_error() - why a target cannot use @len sectors of @dev from @start on
+ * device-mapper looks for this, but only when it resumes the table: that is too late for a live device.  A
+ * device without a table yet has no size; what it will have is left to device-mapper.
+ * Return: a sentence, NULL if it can.
+ */
+char *interpose_area_error(const struct dm_target *ti, const struct dm_dev *dev, sector_t start)
+{
+	sector_t size = bdev_nr_sectors(dev->bdev);
+	sector_t block = bdev_logical_block_size(dev->bdev) >> SECTOR_SHIFT;
+
+	if (dev->bdev->bd_disk == dm_disk(dm_table_get_md(ti->table)))
+		return "the device named is the one the table is for";
+	if (size && (start >= size || ti->len > size - start))
+		return "the device named is too small for this first sector and length";
+	if (start & (block - 1) || ti->len & (block - 1))
+		return "first sector and length must be whole logical blocks of the device named";
+	return NULL;
+}
+
+static char *base_error(const struct interpose *ip)
+{
+	char *error = interpose_area_error(ip->ti, ip->base, ip->start);
+
+	if (!error && bdev_is_zoned(ip->base->bdev))
+		return "zoned base device is not supported";
+	return error;
+}
+
 static int parse_base(struct interpose *ip, char **argv)
 {
 	struct dm_target *ti = ip->ti;
-	unsigned long long start;
-	char dummy;
+	u64 start;
 
-	if (sscanf(argv[1], "%llu%c", &start, &dummy) != 1 || start != (sector_t)start) {
+	if (kstrtou64(argv[1], 10, &start) || start != (sector_t)start) {
 		ti->error = "base sector must be a number";
 		return -EINVAL;
 	}
@@ -31,12 +59,11 @@ static int parse_base(struct interpose *ip, char **argv)
 		ti->error = "base device cannot be opened";
 		return -ENXIO;
 	}
-	if (bdev_is_zoned(ip->base->bdev)) {
-		dm_put_device(ti, ip->base);
-		ti->error = "zoned base device is not supported";
-		return -EOPNOTSUPP;
-	}
-	return 0;
+	ti->error = base_error(ip);
+	if (!ti->error)
+		return 0;
+	dm_put_device(ti, ip->base);
+	return -EINVAL;
 }
 
 static int parse_uuid(struct interpose *ip, const char *word, uuid_t *uuid)

@@ -174,6 +174,7 @@ extern struct workqueue_struct
 extern struct workqueue_struct *interpose_point_wq; /* taking points, sweeping, events */
 
 /* dm-interpose-target.c */
+char *interpose_area_error(const struct dm_target *ti, const struct dm_dev *dev, sector_t start);
 void interpose_remap(const struct interpose *ip, struct bio *bio);
 struct bio *interpose_write_bio(struct interpose_write *write);
 struct interpose_write *interpose_bio_write(struct bio *bio);
