@@ -40,7 +40,8 @@ std::string sorted_lines(const std::string& text)
 /// All that device-mapper and LVM say of the machine's devices, but for how full they are.
 struct Look {
     std::string tables = sorted_lines(must({"dmsetup", "table", "--showkeys"}));
-    std::string volumes = must({"lvs", "-a", "-o", "vg_name,lv_name,lv_attr,lv_size,pool_lv,segtype,devices,lv_uuid"});
+    std::string volumes =
+        must({"lvs", "-a", "-o", "vg_name,lv_name,lv_attr,lv_size,pool_lv,segtype,copy_percent,devices,lv_uuid"});
     std::string tree = must({"dmsetup", "ls", "--tree", "-o", "ascii"});
     bool operator==(const Look&) const = default;
 };
@@ -172,9 +173,9 @@ TEST_CASE("what cannot be attached is refused and left as it is", "[refused-targ
     {
         const auto origin = lvm_snapshot_origin(64_MiB);
         check_refused(origin->device(), "snapshots of LVM's", "lvremove");
-        check_refused("test/snapshot", "snapshot of LVM's", "lvremove");
+        check_refused("test/snap", "snapshot of LVM's", "lvremove");
         check_refused("/dev/mapper/test-origin-real", "part of a logical volume", "volume itself");
-        check_refused("/dev/mapper/test-snapshot-cow", "part of a logical volume", "volume itself");
+        check_refused("/dev/mapper/test-snap-cow", "part of a logical volume", "volume itself");
     }
     SECTION("the legs of a mirror")
     {

@@ -39,6 +39,7 @@ public:
     Background(const Background&) = delete;
     Background& operator=(const Background&) = delete;
 
+    int pid() const { return pid_; }
     bool running();
     /// Its exit status, waiting for it at most so long; throws if it takes longer.
     int wait(int seconds);

@@ -25,33 +25,45 @@ std::string half_of_disk(unsigned half)
 
 std::string in_bytes(Bytes size) { return fmt::format("{}b", size.count); }
 
-/// An LV "test/origin" in a VG of two physical volumes, made by these commands.
+/// A VG "test" of two physical volumes.
+class VolumeGroup {
+public:
+    VolumeGroup() : first_("test-pv-1", half_of_disk(0)), second_("test-pv-2", half_of_disk(1))
+    {
+        must({"vgcreate", "--quiet", "--yes", "test", first_.path(), second_.path()});
+    }
+    ~VolumeGroup()
+    {
+        try_to({"vgremove", "--quiet", "--force", "--yes", "test"});
+        try_to({"pvremove", "--quiet", "--yes", first_.path(), second_.path()});
+    }
+    VolumeGroup(const VolumeGroup&) = delete;
+    VolumeGroup& operator=(const VolumeGroup&) = delete;
+
+private:
+    DmDevice first_;
+    DmDevice second_;
+};
+
+/// An LV "test/origin", made by these commands.
 class VolumeOrigin : public Origin {
 public:
     explicit VolumeOrigin(const std::vector<Arguments>& lvcreate)
-        : first_("test-pv-1", half_of_disk(0)), second_("test-pv-2", half_of_disk(1))
     {
-        must({"vgcreate", "--quiet", "--yes", "test", first_.path(), second_.path()});
         for (const Arguments& arguments : lvcreate) {
             Arguments command = {"lvcreate", "--quiet", "--yes"};
             command.insert(command.end(), arguments.begin(), arguments.end());
             must(command);
         }
     }
-    ~VolumeOrigin() override
-    {
-        try_to({"dmsnap", "detach", "--force", "--yes", device()});
-        try_to({"vgremove", "--quiet", "--force", "--yes", "test"});
-        try_to({"pvremove", "--quiet", "--yes", first_.path(), second_.path()});
-    }
+    ~VolumeOrigin() override { try_to({"dmsnap", "detach", "--force", "--yes", device()}); }
 
     std::string device() const override { return "test/origin"; }
     std::string dm_name() const override { return "test-origin"; }
     std::string path() const override { return "/dev/test/origin"; }
 
 private:
-    DmDevice first_;
-    DmDevice second_;
+    VolumeGroup group_;
 };
 
 class CryptOrigin : public Origin {
@@ -121,7 +133,7 @@ std::unique_ptr<Origin> raid1_origin(Bytes size)
 std::unique_ptr<Origin> lvm_snapshot_origin(Bytes size)
 {
     return std::make_unique<VolumeOrigin>(std::vector<Arguments>{{"--name", "origin", "--size", in_bytes(size), "test"},
-        {"--snapshot", "--name", "snapshot", "--size", "16m", "test/origin"}});
+        {"--snapshot", "--name", "snap", "--size", "16m", "test/origin"}});
 }
 
 std::unique_ptr<Origin> crypt_origin(const std::string& disk, Key key)

@@ -18,7 +18,7 @@ std::unique_ptr<Origin> striped_origin(Bytes size);
 std::unique_ptr<Origin> thin_origin(Bytes size);
 /// An LV mirrored by md, in sync.
 std::unique_ptr<Origin> raid1_origin(Bytes size);
-/// An LV with a snapshot of LVM's, "test/snapshot".
+/// An LV with a snapshot of LVM's, "test/snap".
 std::unique_ptr<Origin> lvm_snapshot_origin(Bytes size);
 /// LUKS2, with the key in the table or in the kernel's keyring.
 enum class Key { in_table, in_keyring };

@@ -56,8 +56,7 @@ TEST_CASE("a snapshot is renamed while its image is mounted", "[rename]")
         tool({"rename", "s1", "monday"});
         must({"udevadm", "settle"});
         CHECK(content(mounted.directory() + "/file") == "before");
-        CHECK(must({"findmnt", "--noheadings", "--output", "TARGET", "/dev/mapper/dmsnap-monday"})
-                  .find(mounted.directory()) == 0);
+        CHECK(refusal({"remove", "monday"}, 5).find(mounted.directory()) != std::string::npos);
         CHECK(std::filesystem::exists(origin->image("monday")));
         CHECK_FALSE(std::filesystem::exists("/dev/dmsnap/s1"));
         CHECK(list_field("monday", "snap_uuid") == uuid);
@@ -72,7 +71,7 @@ TEST_CASE("a snapshot is renamed while its image is mounted", "[rename]")
     for (const char* bad : {"..", "a b", "a/b", "", "00112233-4455-4677-8899-aabbccddeeff"})
         CHECK(refusal({"rename", "monday", bad}, 3).find("name") != std::string::npos);
     CHECK(refusal({"rename", "monday", std::string(121, 'x')}, 3).find("too long") != std::string::npos);
-    must({"dmsetup", "create", "dmsnap-taken", "--table", "0 8 error"});
+    must({"dmsetup", "create", "dmsnap-taken", "--table", "0 8 zero"});
     CHECK(refusal({"rename", "monday", "taken"}, 5).find("exists") != std::string::npos);
     must({"dmsetup", "remove", "dmsnap-taken"});
     CHECK(list_field("monday", "snap_path") == origin->image("monday"));

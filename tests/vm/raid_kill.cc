@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+//
+// A raid device is suspended for a moment by a child of the tool. Whoever of the two is killed then, the other ends it.
+#include "catch.h"
+#include "command.h"
+#include "environment.h"
+#include "kinds.h"
+#include "origin.h"
+#include "records.h"
+#include "wait.h"
+
+#include <csignal>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <iostream>
+#include <optional>
+#include <time.h>
+
+using namespace dmsnap;
+using namespace dmsnap::literals;
+using namespace dmsnap::test;
+
+namespace {
+
+/// /proc/PID/stat: PID (NAME) STATE PARENT ...
+std::optional<int> parent_of(const std::filesystem::path& process)
+{
+    std::string text;
+    std::getline(std::ifstream(process / "stat"), text);
+    const auto end = text.rfind(')');
+    if (end == std::string::npos)
+        return std::nullopt;
+    return std::stoi(text.substr(end + 4));
+}
+
+std::optional<int> child_of(int pid)
+{
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+        const std::string name = entry.path().filename();
+        if (name.find_first_not_of("0123456789") == std::string::npos && parent_of(entry.path()) == pid)
+            return std::stoi(name);
+    }
+    return std::nullopt;
+}
+
+/// Waits until the tool has its child, and a random moment more. Nothing if it was too quick for that.
+std::optional<int> child_at_work(Background& tool, Random& random)
+{
+    while (tool.running())
+        if (const auto child = child_of(tool.pid())) {
+            const timespec moment{0, static_cast<long>(random.below(60'000'000))};
+            nanosleep(&moment, nullptr);
+            return child;
+        }
+    return std::nullopt;
+}
+
+std::string state()
+{
+    return must({"dmsetup", "info", "-c", "--noheadings", "-o", "suspended,tables_loaded", "test-origin"});
+}
+
+bool attached() { return must({"dmsetup", "table", "test-origin"}).find(" interpose ") != std::string::npos; }
+
+constexpr const char* runs = "Active:Live\n";
+
+void check_ends(bool is_attached)
+{
+    wait_until("the child ends what was begun", 60, [&] { return attached() == is_attached && state() == runs; });
+}
+
+} // namespace
+
+TEST_CASE("the critical section of a raid device ends whoever is killed in it", "[raid-kill]")
+{
+    Random random;
+    auto origin = raid1_origin(64_MiB);
+    std::optional<RecordWriter> writer(origin->path());
+    unsigned killed = 0;
+    for (std::uint64_t round = 0; round < rounds("raid_kill_rounds"); ++round)
+        for (const char* verb : {"attach", "detach"})
+            for (bool kills_child : {true, false}) {
+                INFO("round " << round << ", " << verb << ", kills " << (kills_child ? "the child" : "the tool"));
+                const bool wanted = std::string(verb) == "attach";
+                if (attached() == wanted)
+                    tool({wanted ? "detach" : "attach", origin->device()});
+                Background tool_at_work({"dmsnap", verb, origin->device()});
+                const auto child = child_at_work(tool_at_work, random);
+                if (child && kill(kills_child ? *child : tool_at_work.pid(), SIGKILL) == 0)
+                    ++killed;
+                const int status = tool_at_work.wait(60);
+                INFO(tool_at_work.output());
+                CHECK((status == 0 || (!kills_child && status == 128 + SIGKILL)));
+                check_ends(wanted);
+                writer->write_on(3);
+            }
+    std::cout << killed << " killed\n";
+    CHECK(killed > 0);
+    writer->stop();
+    const Ring ring = read_ring(origin->path());
+    CHECK(ring.fault == "");
+    CHECK(ring.records == writer->durable());
+    writer.reset();
+    if (!attached())
+        tool({"attach", origin->device()}); // which removes what the last one that was killed left behind
+    tool({"detach", origin->device()});
+    must({"lvchange", "--syncaction", "check", "test/origin"});
+    wait_until("the mirror's legs are compared", 120, [] {
+        return must({"lvs", "--noheadings", "-o", "raid_sync_action", "test/origin"}).find("idle") != std::string::npos;
+    });
+    CHECK(std::stoul(must({"lvs", "--noheadings", "-o", "raid_mismatch_count", "test/origin"})) == 0);
+}
