@@ -11,7 +11,7 @@ namespace dmsnap::tool {
 namespace {
 
 constexpr Option options[] = {
-    {"force,f", nullptr, "remove its snapshots first, unless one is in use"},
+    {"force,f", nullptr, "remove its snapshots too, unless one is in use"},
 };
 
 int run_detach(const Arguments& arguments)
@@ -19,6 +19,7 @@ int run_detach(const Arguments& arguments)
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
     Change change(arguments, true);
     return for_each_object(arguments, [&](const std::string& spec) {
+        change.bar_lvm(resolve(spec));
         const Machine machine = survey(change.dm());
         const OriginState& origin = require_attached(machine, spec, "detach");
         change.carry_out(plan_detach(machine, origin, arguments.has("force")));

@@ -161,7 +161,7 @@ int run_list(const Arguments& arguments)
     int worst = exit_done;
     for (const Error& error : missing)
         worst = std::max(worst, exit_code_of(error));
-    return worst;
+    return name_unread(machine, worst);
 }
 
 } // namespace

@@ -58,6 +58,7 @@ Block block_of(const Machine& machine, const OriginState& origin)
     add(block, "device", "device", printable(origin.name().text()));
     add(block, "number", "number", origin.info.number.text());
     add(block, "state", "state", origin.status.state);
+    add(block, "inactive_table", "inactive table", origin.inactive.empty() ? "" : "yes");
     add_size(block, "size", "size", length(origin.table));
     add_size(block, "chunk_size", "chunk", origin.line.chunk);
     add(block, "origin_uuid", "origin", origin.line.origin.text());
@@ -121,7 +122,7 @@ int run_status(const Arguments& arguments)
             blocks.push_back(block_of(machine, require_attached(machine, spec, "show its status")));
         });
     print(as_json ? json(blocks) : basic(blocks));
-    return code;
+    return name_unread(machine, code);
 }
 
 } // namespace

@@ -81,8 +81,9 @@ int take(const Arguments& arguments, PointKind kind)
     arguments.require_objects(1, 1);
     PointWish wish = wish_of(arguments, kind);
     Change change(arguments, false);
-    const Machine machine = survey(change.dm());
     const BlockDevice block = resolve(arguments.objects().front());
+    change.bar_lvm(block);
+    const Machine machine = survey(change.dm());
     wish.new_origin = draw_uuid(machine);
     const auto store = store_of(arguments, change, machine, block);
     FreezeFacts freeze = read_freeze_facts(block);

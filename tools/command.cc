@@ -26,6 +26,8 @@ constexpr const Command* all_commands[] = {
     &list_command,
     &changed_command,
     &status_command,
+    &check_command,
+    &recover_command,
     &help_command,
     &version_command,
     &udev_command,
@@ -123,7 +125,9 @@ void Arguments::require_objects(std::size_t at_least, std::size_t at_most) const
         throw Error("command line", "go on", "DEVICE or NAME is missing").as(Fault::usage);
     if (objects_.size() > at_most)
         throw Error("command line", "go on",
-            at_most == 1 ? "one device for now" : fmt::format("more than {} arguments", at_most))
+            at_most == 0   ? "it takes no arguments"
+            : at_most == 1 ? "one device for now"
+                           : fmt::format("more than {} arguments", at_most))
             .as(Fault::usage);
 }
 

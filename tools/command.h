@@ -83,6 +83,8 @@ extern const Command remove_command;
 extern const Command list_command;
 extern const Command changed_command;
 extern const Command status_command;
+extern const Command check_command;
+extern const Command recover_command;
 extern const Command help_command;
 extern const Command version_command;
 extern const Command udev_command;

@@ -14,37 +14,12 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <fcntl.h>
-#include <filesystem>
 #include <fmt/format.h>
 #include <iostream>
-#include <sys/file.h>
 #include <unistd.h>
 
 namespace dmsnap::tool {
 namespace {
-
-constexpr const char* lock_folder = "/run/lock/dmsnap";
-constexpr const char* lock_file = "/run/lock/dmsnap/global";
-
-int take_lock()
-{
-    std::error_code ignored; // open() says it better
-    std::filesystem::create_directories(lock_folder, ignored);
-    const int fd = open(lock_file, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        throw Error(lock_file, "open the lock", errno).as(Fault::cannot_start);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return fd;
-    log_info("waiting for another dmsnap to end");
-    while (flock(fd, LOCK_EX) != 0)
-        if (errno != EINTR) {
-            const int number = errno;
-            close(fd);
-            throw Error(lock_file, "take the lock", number).as(Fault::cannot_start);
-        }
-    return fd;
-}
 
 /// Keeps signals that would end the program waiting: an interrupted plan is a half-changed device.
 class SignalsWait {
@@ -73,6 +48,17 @@ Error interface_differs(std::uint32_t interface)
         interface < INTERPOSE_INTERFACE ? "upgrade the module" : "upgrade dmsnap");
 }
 
+void require_root()
+{
+    if (geteuid() != 0)
+        throw Error("dmsnap", "start", "device-mapper needs root", "sudo").as(Fault::cannot_start);
+}
+
+void log_warning_line(const std::string& line) { log_warning(line); }
+
+/// A line of a plan, without its end.
+void log_step(const std::string& line) { log_info(line.substr(0, line.find_last_not_of('\n') + 1)); }
+
 void require_interface(Dm& dm, bool any_interface)
 {
     const auto version = dm.target_version(INTERPOSE_TARGET);
@@ -94,6 +80,8 @@ Error not_undone(const Outcome& outcome)
     return Error(error.subject(), error.operation(), error.reason(), error.next_step()).as(Fault::not_undone);
 }
 
+} // namespace
+
 std::string commands_text(const std::vector<std::string>& commands)
 {
     std::string text = "not all of it could be undone or finished; these commands are left to run:";
@@ -101,8 +89,6 @@ std::string commands_text(const std::vector<std::string>& commands)
         text += "\n  " + command;
     return text;
 }
-
-} // namespace
 
 Uuid draw_uuid(const Machine& machine)
 {
@@ -115,31 +101,52 @@ Uuid draw_uuid(const Machine& machine)
 
 std::unique_ptr<Dm> start()
 {
-    if (geteuid() != 0)
-        throw Error("dmsnap", "start", "device-mapper needs root", "sudo").as(Fault::cannot_start);
+    require_root();
     return make_libdevmapper();
 }
 
 Change::Change(const Arguments& arguments, bool any_interface)
-    : dm_(start()), dry_run_(arguments.has("dry-run") || arguments.has("test")), yes_(arguments.has("yes"))
+    : dry_run_(arguments.has("dry-run") || arguments.has("test")), yes_(arguments.has("yes"))
 {
+    require_root();
+    if (!dry_run_)
+        lock_.emplace(log_warning_line);
+    dm_ = make_libdevmapper(lock_ ? &*lock_ : nullptr);
     require_interface(*dm_, any_interface);
-    if (dry_run_)
-        return;
-    lock_ = take_lock();
-    // What a command that was killed left behind; in the way of nothing if it cannot go.
-    if (const Plan tidy = plan_tidy(survey(*dm_)); !tidy.empty()) {
-        log_info("removing what a command that died left behind");
-        LocalHost host;
-        if (const Outcome outcome = execute(tidy, *dm_, host); outcome.error)
-            log_warning(outcome.error->what());
-    }
+    if (!dry_run_)
+        recover();
 }
 
-Change::~Change()
+void Change::recover()
 {
-    if (lock_ >= 0)
-        close(lock_);
+    const SignalsWait wait;
+    LocalHost host;
+    reconciled_ = reconcile(
+        *dm_, host, [this] { return survey(*dm_); }, [this](const DmInfo& live) { return bar_lvm(live); }, log_step);
+    volumes_.clear();
+    for (const Repair& repair : reconciled_.done)
+        log_info(to_text(repair));
+    // In the way of nothing if it cannot be mended.
+    for (const Error& error : reconciled_.failed)
+        log_warning(error.what());
+    for (const Problem& problem : reconciled_.in_the_way)
+        log_info(fmt::format("{}: {}", printable(problem.device), printable(problem.what)));
+}
+
+bool Change::bar_lvm(const DmInfo& live)
+{
+    const auto group = volume_group_of(live.name.text(), live.uuid);
+    if (dry_run_ || !group || volumes_.count(*group) != 0)
+        return false;
+    volumes_.emplace(*group, LvmLock(*group, log_warning_line));
+    return true;
+}
+
+void Change::bar_lvm(const BlockDevice& block)
+{
+    volumes_.clear();
+    if (block.is_dm())
+        bar_lvm(DmInfo{.name = DmName(block.dm_name), .uuid = block.dm_uuid, .number = block.number});
 }
 
 bool Change::confirm(const std::string& subject, const std::string& operation, const std::string& question) const
@@ -162,8 +169,7 @@ Outcome Change::carry_out(const Plan& plan)
     }
     const SignalsWait wait;
     LocalHost host;
-    Outcome outcome = execute(
-        plan, *dm_, host, [](const std::string& line) { log_info(line.substr(0, line.find_last_not_of('\n') + 1)); });
+    Outcome outcome = execute(plan, *dm_, host, log_step);
     if (!outcome.error)
         return outcome;
     if (outcome.undone())
@@ -183,6 +189,13 @@ int exit_code_of(const Error& error)
     case Fault::failed: break;
     }
     return exit_failed;
+}
+
+int name_unread(const Machine& machine, int code)
+{
+    for (const Error& error : machine.unread)
+        code = std::max(code, exit_code_of(error));
+    return code;
 }
 
 int for_each_object(const Arguments& arguments, const std::function<void(const std::string& object)>& act)

@@ -5,6 +5,9 @@
 #include "command.h"
 
 #include "base/error.h"
+#include "machine/global_lock.h"
+#include "machine/lvm_lock.h"
+#include "machine/reconcile.h"
 #include "machine/survey.h"
 #include "ops/facts.h"
 #include "ops/remove.h"
@@ -13,8 +16,11 @@
 #include "world/block_device.h"
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace dmsnap::tool {
 
@@ -22,18 +28,21 @@ namespace dmsnap::tool {
 std::unique_ptr<Dm> start();
 
 /// A verb that changes something: holds the lock all its life, so that what it read stays true, and gives Ctrl-C a
-/// moment that is safe.
+/// moment that is safe.  Begins by finishing or undoing what commands that died have left.
 class Change {
 public:
     /// Throws Error (Fault::cannot_start): no module, another interface, or a lock that cannot be had.
     /// `any_interface`: goes on with a module of another one.
     Change(const Arguments& arguments, bool any_interface);
-    ~Change();
     Change(const Change&) = delete;
     Change& operator=(const Change&) = delete;
 
     Dm& dm() { return *dm_; }
     bool dry_run() const { return dry_run_; }
+    /// What was found of dead commands; nothing in a dry run.
+    const Reconciled& reconciled() const { return reconciled_; }
+    /// Keeps LVM away from a logical volume's tables until the next call; to be called before they are read.
+    void bar_lvm(const BlockDevice& block);
     /// Asks on a terminal; elsewhere throws Error that names --yes.
     bool confirm(const std::string& subject, const std::string& operation, const std::string& question) const;
 
@@ -42,11 +51,19 @@ public:
     Outcome carry_out(const Plan& plan);
 
 private:
-    std::unique_ptr<Dm> dm_;
+    void recover();
+    bool bar_lvm(const DmInfo& live);
+
     bool dry_run_;
     bool yes_;
-    int lock_ = -1;
+    std::optional<GlobalLock> lock_; // dm_ notes its cookies there
+    std::unique_ptr<Dm> dm_;
+    std::map<std::string, LvmLock> volumes_; // by volume group
+    Reconciled reconciled_;
 };
+
+/// "These are left to run", and the commands.
+std::string commands_text(const std::vector<std::string>& commands);
 
 /// Does one thing to each object; a failure is printed and the others are still done.  The exit code of all.
 int for_each_object(const Arguments& arguments, const std::function<void(const std::string& object)>& act);
@@ -60,6 +77,9 @@ const OriginState& require_attached(const Machine& machine, const std::string& s
 /// The point that "NAME" or "DEVICE:NAME" names, on `device` if that is given.  Throws Error.
 FoundPoint require_point(
     const Machine& machine, const std::string& object, const std::string* device, const char* operation);
+
+/// Prints why devices could not be read; the exit code that goes with `code` then.
+int name_unread(const Machine& machine, int code);
 
 /// Throws Error (Fault::cannot_start) if the origin's module is of another interface, so that its points are unknown.
 void require_our_interface(const OriginState& origin);

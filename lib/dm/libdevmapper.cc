@@ -34,6 +34,39 @@ std::uint16_t udev_flags(Visibility visibility)
     return static_cast<std::uint16_t>(common);
 }
 
+/// A cookie that is noted before it exists, so that none is lost with us; 0 where nobody notes, or no udevd runs.
+class Cookie {
+public:
+    explicit Cookie(CookieNote* note) : note_(dm_udev_get_sync_support() != 0 ? note : nullptr)
+    {
+        if (note_ == nullptr)
+            return;
+        const std::uint32_t number = free_cookie();
+        note_->write(number);
+        make_cookie(number);
+        number_ = number;
+    }
+    ~Cookie()
+    {
+        if (number_ != 0)
+            end_cookie(number_); // it could not be used; the note is overwritten by the next one
+    }
+    Cookie(const Cookie&) = delete;
+    Cookie& operator=(const Cookie&) = delete;
+
+    std::uint32_t number() const { return number_; }
+    void gone()
+    {
+        number_ = 0;
+        if (note_ != nullptr)
+            note_->write(std::nullopt);
+    }
+
+private:
+    CookieNote* note_;
+    std::uint32_t number_ = 0;
+};
+
 /// One request to device-mapper.  Lives under the session's lock and throws in the name of its subject.
 class Task {
 public:
@@ -73,19 +106,21 @@ public:
     bool try_run() { return dm_task_run(task_.get()) != 0; }
     int failed_with() { return dm_task_get_errno(task_.get()); }
 
-    /// Runs, and waits until udevd has done its part.
-    void run_with_udev(Visibility visibility, const char* next_step = "")
+    /// Runs, and waits until udevd has done its part.  `note` may be nullptr.
+    void run_with_udev(Visibility visibility, CookieNote* note, const char* next_step = "")
     {
-        std::uint32_t cookie = 0;
-        require(dm_task_set_cookie(task_.get(), &cookie, udev_flags(visibility)));
+        Cookie cookie(note);
+        std::uint32_t number = cookie.number();
+        require(dm_task_set_cookie(task_.get(), &number, udev_flags(visibility)));
         const bool success = try_run();
-        const int number = failed_with();
+        const int failure = failed_with();
         // Also after a failure: the semaphore behind the cookie goes here.
-        dm_udev_wait(cookie);
+        dm_udev_wait(number);
+        cookie.gone();
         // Without udevd the nodes wait in libdevmapper's memory for this.
         dm_task_update_nodes();
         if (!success)
-            throw error(number, next_step);
+            throw error(failure, next_step);
     }
 
     Error error(int number, std::string next_step) const
@@ -156,12 +191,22 @@ std::vector<RawLine> lines_of(Task& task)
     return lines;
 }
 
+Table table_of(Task& task)
+{
+    task.require(dm_task_secure_data(task.get()));
+    task.run();
+    Table table;
+    for (const RawLine& line : lines_of(task))
+        table.push_back({line.start, line.length, make_target(line.type, line.text)});
+    return table;
+}
+
 /// What a refused table or message is explained by: a target says its reason there and nowhere else.
 constexpr const char* see_kernel_log = "dmesg | tail: the kernel's own sentence about it is there";
 
 class LibDevMapper final : public Dm {
 public:
-    LibDevMapper()
+    explicit LibDevMapper(CookieNote* note) : note_(note)
     {
         const DmSession session;
         char version[64] = "";
@@ -194,12 +239,15 @@ public:
     {
         const DmSession session;
         Task task(DM_DEVICE_TABLE, name, "read its table");
-        task.require(dm_task_secure_data(task.get()));
-        task.run();
-        Table table;
-        for (const RawLine& line : lines_of(task))
-            table.push_back({line.start, line.length, make_target(line.type, line.text)});
-        return table;
+        return table_of(task);
+    }
+
+    Table inactive_table(const DmName& name) override
+    {
+        const DmSession session;
+        Task task(DM_DEVICE_TABLE, name, "read its inactive table");
+        task.require(dm_task_query_inactive_table(task.get()));
+        return table_of(task);
     }
 
     std::vector<StatusLine> status(const DmName& name) override
@@ -245,7 +293,7 @@ public:
         task.require(dm_task_set_gid(task.get(), 0));
         task.require(dm_task_set_mode(task.get(), S_IRUSR | S_IWUSR));
         add_targets(task, device.table);
-        task.run_with_udev(device.visibility, see_kernel_log);
+        task.run_with_udev(device.visibility, note_, see_kernel_log);
     }
 
     void prepare(const NewDevice& device) override
@@ -286,7 +334,7 @@ public:
         const DmSession session;
         Task task(DM_DEVICE_RESUME, name, "resume it");
         task.require(dm_task_skip_lockfs(task.get()));
-        task.run_with_udev(visibility, see_kernel_log);
+        task.run_with_udev(visibility, note_, see_kernel_log);
     }
 
     void swap_suspended(const SuspendedSwap& swap) override
@@ -301,7 +349,7 @@ public:
         Task task(DM_DEVICE_REMOVE, name, "remove it");
         // udevd's own probing holds a device open for moments.
         task.require(dm_task_retry_remove(task.get()));
-        task.run_with_udev(Visibility::public_device);
+        task.run_with_udev(Visibility::public_device, note_);
     }
 
     void rename(const DmName& name, const DmName& to, Visibility visibility) override
@@ -309,7 +357,7 @@ public:
         const DmSession session;
         Task task(DM_DEVICE_RENAME, name, "rename it");
         task.require(dm_task_set_newname(task.get(), to.text().c_str()));
-        task.run_with_udev(visibility);
+        task.run_with_udev(visibility, note_);
     }
 
     std::string message(const DmName& name, const Message& message) override
@@ -332,10 +380,12 @@ private:
         Task task(DM_DEVICE_INFO, key, "read its state");
         return info_of(task);
     }
+
+    CookieNote* note_;
 };
 
 } // namespace
 
-std::unique_ptr<Dm> make_libdevmapper() { return std::make_unique<LibDevMapper>(); }
+std::unique_ptr<Dm> make_libdevmapper(CookieNote* note) { return std::make_unique<LibDevMapper>(note); }
 
 } // namespace dmsnap

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #pragma once
 
+#include "dm/cookie.h"
 #include "plan/dm.h"
 
 #include <functional>
@@ -19,7 +20,8 @@ using DmLogSink = std::function<void(DmLogLevel level, const std::string& line)>
 void set_dm_log_sink(DmLogSink sink);
 
 /// Dm on libdevmapper.  All calls of the process take one mutex: libdevmapper is not made for threads.
+/// `note`, which may be nullptr, outlives it and is told of each udev cookie.
 /// Throws Error (Fault::cannot_start) if device-mapper cannot be talked to.
-std::unique_ptr<Dm> make_libdevmapper();
+std::unique_ptr<Dm> make_libdevmapper(CookieNote* note = nullptr);
 
 } // namespace dmsnap

@@ -11,21 +11,28 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
+#include <fmt/format.h>
+#include <system_error>
+
+namespace fs = std::filesystem;
 
 namespace dmsnap {
 namespace {
 
-struct Device {
-    DmInfo info;
-    Table table;
-};
-
 /// Nothing if it went away meanwhile.
-std::optional<Device> read_device(Dm& dm, const DmName& name)
+std::optional<DeviceState> read_device(Dm& dm, const DmName& name)
 {
     try {
-        if (auto info = dm.info(name))
-            return Device{*info, info->live_table ? dm.table(name) : Table{}};
+        const auto info = dm.info(name);
+        if (!info)
+            return std::nullopt;
+        DeviceState device{*info, {}, {}};
+        if (info->live_table)
+            device.table = dm.table(name);
+        if (info->inactive_table)
+            device.inactive = dm.inactive_table(name);
+        return device;
     } catch (const Error& error) {
         if (error.number() != ENXIO)
             throw;
@@ -44,9 +51,9 @@ std::string status_text(Dm& dm, const DmName& name)
     return lines.size() == 1 ? lines.front().text : std::string();
 }
 
-OriginState read_origin(Dm& dm, const Device& device, const Interpose& line)
+OriginState read_origin(Dm& dm, const DeviceState& device, const Interpose& line)
 {
-    OriginState origin{device.info, device.table, line, read_status(dm, device.info.name), {}, {}, {}};
+    OriginState origin{device.info, device.table, device.inactive, line, read_status(dm, device.info.name), {}, {}, {}};
     if (origin.status.details)
         origin.points = read_points(dm, device.info.name).points;
     return origin;
@@ -73,17 +80,27 @@ std::string users_of(const DmInfo& info, const Roots& roots)
     }
 }
 
-bool is_private(const DmInfo& info) { return info.uuid.starts_with(uuid_prefix); }
+/// "/dev/dmsnap/NAME/DEVICE", as plans call them.
+std::set<std::string> read_links(const Roots& roots)
+{
+    std::set<std::string> links;
+    std::error_code error;
+    for (const auto& folder : fs::directory_iterator(roots.dev / "dmsnap", error))
+        for (const auto& link : fs::directory_iterator(folder.path(), error))
+            links.insert(
+                fmt::format("/dev/dmsnap/{}/{}", folder.path().filename().string(), link.path().filename().string()));
+    return links;
+}
 
 /// What an image tells of an origin that has lost its table.
-void add_gone(Machine& machine, Dm& dm, const Device& device, const InterposeImage& line, const Roots& roots)
+void add_gone(Machine& machine, Dm& dm, const DeviceState& device, const InterposeImage& line, const Roots& roots)
 {
     const auto name = point_of_image_name(device.info.name.text());
     const auto uuid = point_of_image_uuid(device.info.uuid);
     if (!name || !uuid || !line.point)
         return;
     const ImageStatus status = parse_image_status(status_text(dm, device.info.name));
-    OriginState gone{device.info, device.table, Interpose{DeviceNumber{}, {}, line.origin, {}}, {}, {}, {}, {}};
+    OriginState gone{device.info, device.table, {}, Interpose{DeviceNumber{}, {}, line.origin, {}}, {}, {}, {}, {}};
     gone.status.interface = status.interface;
     gone.status.generation = line.point->generation;
     gone.status.details.emplace().failure = status.details ? status.details->failure : std::nullopt;
@@ -93,72 +110,77 @@ void add_gone(Machine& machine, Dm& dm, const Device& device, const InterposeIma
     machine.gone.push_back(std::move(gone));
 }
 
-NewDevice as_found(const Device& device)
-{
-    return {device.info.name, device.info.uuid, device.table, Visibility::private_device, device.info.read_only};
-}
+/// One look at everything.
+class Survey {
+public:
+    Survey(Dm& dm, const Roots& roots) : dm_(dm), roots_(roots) {}
 
-bool has_origin(const Machine& machine, const Uuid& uuid)
-{
-    return std::any_of(machine.origins.begin(), machine.origins.end(),
-        [&](const OriginState& origin) { return origin.line.origin == uuid; });
-}
+    Machine run()
+    {
+        machine_.udev = dm_.udev_runs();
+        machine_.names = dm_.list();
+        std::sort(machine_.names.begin(), machine_.names.end());
+        for (const DmName& name : machine_.names)
+            read([&] {
+                if (auto device = read_device(dm_, name))
+                    take(std::move(*device));
+            });
+        for (OriginState& origin : machine_.origins)
+            for (const DeviceState& device : machine_.devices)
+                add_parts(origin, device);
+        for (const DeviceState& device : machine_.devices)
+            if (const auto* line = only_line<InterposeImage>(device.table);
+                line != nullptr && machine_.find_origin(line->origin) == nullptr)
+                read([&] { add_gone(machine_, dm_, device, *line, roots_); });
+        if (!machine_.udev)
+            machine_.links = read_links(roots_);
+        return std::move(machine_);
+    }
 
-/// Whether a device of ours belongs to nobody.
-bool is_leftover(const Machine& machine, const Device& device)
-{
-    if (!is_private(device.info) || device.info.open_count > 0)
-        return false;
-    if (device.table.empty())
-        return true;
-    if (const auto uuid = origin_of_base(device.info.uuid))
-        return !has_origin(machine, *uuid);
-    if (only_line<InterposeStore>(device.table) == nullptr)
-        return false;
-    for (const StoreState& store : machine.stores)
-        if (store.info.number == device.info.number)
-            return store.status.details && store.status.details->origins == 0 &&
-                   machine.users_of(store.status.store) == 0;
-    return false;
-}
+private:
+    /// Others swap tables and remove devices meanwhile: what does not fit together is looked at again.
+    template <typename Look> void read(Look look)
+    {
+        constexpr int looks = 3;
+        for (int i = 1;; ++i) {
+            try {
+                return look();
+            } catch (const Error& error) {
+                if (i < looks)
+                    continue;
+                machine_.unread.push_back(error);
+                return;
+            }
+        }
+    }
+
+    void take(DeviceState device)
+    {
+        if (const auto* line = only_line<Interpose>(device.table))
+            machine_.origins.push_back(read_origin(dm_, device, *line));
+        else if (const auto* store = only_line<InterposeStore>(device.table))
+            machine_.stores.push_back({device.info, device.table, *store,
+                parse_store_status(status_text(dm_, device.info.name)), device_name(store->device, roots_)});
+        machine_.devices.push_back(std::move(device));
+    }
+
+    void add_parts(OriginState& origin, const DeviceState& device)
+    {
+        const auto* line = only_line<InterposeImage>(device.table);
+        if (line != nullptr && line->origin == origin.line.origin)
+            origin.images.push_back({device.info, device.table, *line, users_of(device.info, roots_)});
+        if (origin_of_base(device.info.uuid) == origin.line.origin)
+            origin.base = BaseState{device.info, device.table};
+    }
+
+    Dm& dm_;
+    const Roots& roots_;
+    Machine machine_;
+};
 
 } // namespace
 
-Machine survey(Dm& dm, const Roots& roots)
-{
-    Machine machine;
-    machine.udev = dm.udev_runs();
-    machine.names = dm.list();
-    std::sort(machine.names.begin(), machine.names.end());
-    std::vector<Device> devices;
-    for (const DmName& name : machine.names)
-        if (auto device = read_device(dm, name))
-            devices.push_back(std::move(*device));
-
-    for (const Device& device : devices) {
-        if (const auto* line = only_line<Interpose>(device.table))
-            machine.origins.push_back(read_origin(dm, device, *line));
-        else if (const auto* store = only_line<InterposeStore>(device.table))
-            machine.stores.push_back({device.info, device.table, *store,
-                parse_store_status(status_text(dm, device.info.name)), device_name(store->device, roots)});
-    }
-    for (OriginState& origin : machine.origins)
-        for (const Device& device : devices) {
-            const auto* line = only_line<InterposeImage>(device.table);
-            if (line != nullptr && line->origin == origin.line.origin)
-                origin.images.push_back({device.info, device.table, *line, users_of(device.info, roots)});
-            if (origin_of_base(device.info.uuid) == origin.line.origin)
-                origin.base = BaseState{device.info, device.table};
-        }
-    for (const Device& device : devices)
-        if (const auto* line = only_line<InterposeImage>(device.table);
-            line != nullptr && !has_origin(machine, line->origin))
-            add_gone(machine, dm, device, *line, roots);
-    for (const Device& device : devices)
-        if (is_leftover(machine, device))
-            machine.leftovers.push_back(as_found(device));
-    return machine;
-}
+Machine survey(Dm& dm, const Roots& roots) { return Survey(dm, roots).run(); }
 
 Candidate read_candidate(Dm& dm, const BlockDevice& block)
 {

@@ -144,10 +144,7 @@ void require_attachable(const Candidate& candidate)
 
 bool single_linear(const Table& table) { return table.size() == 1 && std::holds_alternative<Linear>(table[0].target); }
 
-Table interpose_table(Sectors length, const DeviceRef& base, Sectors base_start, const Uuid& origin, Sectors chunk)
-{
-    return {{Sectors{0}, length, Interpose{base, base_start, origin, chunk}}};
-}
+Table interpose_table(Sectors length, Interpose line) { return {{Sectors{0}, length, std::move(line)}}; }
 
 std::string joined(const std::vector<std::string>& names)
 {
@@ -182,6 +179,8 @@ std::vector<const Point*> snapshots_of(const OriginState& origin)
     return found;
 }
 
+} // namespace
+
 Table original_table(const OriginState& origin)
 {
     if (origin.base)
@@ -189,11 +188,10 @@ Table original_table(const OriginState& origin)
     return {{Sectors{0}, length(origin.table), Linear{origin.line.base, origin.line.base_start}}};
 }
 
-} // namespace
-
-Plan plan_attach(
-    const Machine& machine, const Candidate& candidate, std::optional<Sectors> chunk, const Uuid& new_origin)
+Plan plan_attach(const Machine& machine, const Candidate& candidate, std::optional<Sectors> chunk,
+    const Uuid& new_origin, AttachFor purpose)
 {
+    const bool provisional = purpose == AttachFor::first_point;
     if (const Interpose* line = interpose_line(candidate.table); line != nullptr) {
         if (chunk && *chunk != line->chunk)
             throw refused(candidate, fmt::format("it is attached with chunks of {}", exact_size(line->chunk)),
@@ -207,7 +205,7 @@ Plan plan_attach(
     if (single_linear(candidate.table)) {
         const auto& line = std::get<Linear>(candidate.table[0].target);
         return {
-            Load{name, interpose_table(size, line.device, line.offset, new_origin, used_chunk)},
+            Load{name, interpose_table(size, {line.device, line.offset, new_origin, used_chunk, provisional})},
             Resume{name, candidate.table},
         };
     }
@@ -215,7 +213,7 @@ Plan plan_attach(
     if (machine.has_name(base))
         throw refused(candidate, base.text() + " exists already", "again");
     const NewDevice below{base, base_uuid(new_origin), candidate.table, Visibility::private_device, false};
-    const Load load{name, interpose_table(size, base, Sectors{0}, new_origin, used_chunk)};
+    const Load load{name, interpose_table(size, {base, Sectors{0}, new_origin, used_chunk, provisional})};
     if (runs_once(candidate.table))
         return {Prepare{below}, load, SwapSuspended{{name, base, candidate.table, true}}};
     return {Create{below}, load, Resume{name, candidate.table}};
@@ -233,15 +231,11 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
     if (!origin.status.details && !origin.images.empty() && !force)
         throw Error(origin.name().text(), "detach", "it has images: " + names_of(origin.images),
             "detach --force, which removes them");
-    Plan plan;
+    // The swap ends all points at once: whoever dies before it has changed nothing that cannot be made again.
+    Plan plan = {Load{origin.name(), original_table(origin)}};
     for (const ImageState& image : origin.images)
         for (Step& step : plan_remove_image(machine, origin, image))
             plan.push_back(std::move(step));
-    for (const Point* snapshot : snapshots)
-        plan.push_back(Drop{origin.name(), origin.id_of(*snapshot)});
-    if (const auto store = origin.store())
-        plan.push_back(LeaveStore{origin.name(), *store});
-    plan.push_back(Load{origin.name(), original_table(origin)});
     // Back would be another generation.
     if (origin.base && runs_once(origin.base->table))
         plan.push_back(SwapSuspended{{origin.name(), origin.base->info.name, origin.table, false}, true});

@@ -30,6 +30,16 @@ const OriginState* Machine::find(DeviceNumber number) const
     return find_or_null(origins, [&](const OriginState& origin) { return origin.info.number == number; });
 }
 
+const OriginState* Machine::find_origin(const Uuid& origin) const
+{
+    return find_or_null(origins, [&](const OriginState& o) { return o.line.origin == origin; });
+}
+
+const DeviceState* Machine::find_device(std::string_view uuid) const
+{
+    return find_or_null(devices, [&](const DeviceState& device) { return device.info.uuid == uuid; });
+}
+
 const StoreState* Machine::find_store(const Uuid& store) const
 {
     return find_or_null(stores, [&](const StoreState& s) { return s.status.store == store; });

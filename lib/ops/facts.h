@@ -4,6 +4,7 @@
 /// What is there, as far as operations must know it.  machine/survey.h reads it; nothing here asks anybody.
 #pragma once
 
+#include "base/error.h"
 #include "plan/dm.h"
 #include "table/messages.h"
 #include "table/status.h"
@@ -11,10 +12,21 @@
 #include "world/block_device.h"
 
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace dmsnap {
+
+/// A device-mapper device, whoever made it.
+struct DeviceState {
+    DmInfo info;
+    Table table;    ///< live
+    Table inactive; ///< loaded beside it
+
+    const DmName& name() const { return info.name; }
+};
 
 /// An active interpose-image.
 struct ImageState {
@@ -49,6 +61,7 @@ struct StoreState {
 struct OriginState {
     DmInfo info;
     Table table;
+    Table inactive; ///< loaded beside it
     Interpose line;
     InterposeStatus status;
     std::vector<Point> points; ///< oldest first; none if the module has another interface
@@ -68,11 +81,17 @@ struct Machine {
     std::vector<OriginState> origins;
     std::vector<OriginState> gone; ///< known by their images alone, which are invalid
     std::vector<StoreState> stores;
+    std::vector<DeviceState> devices; ///< every device-mapper device that could be read
     std::vector<DmName> names;        ///< of every device-mapper device
+    std::vector<Error> unread;        ///< why the others could not be read
     bool udev = true;                 ///< makes links; otherwise the plan does
-    std::vector<NewDevice> leftovers; ///< private devices and images that nobody needs or has open
+    std::set<std::string> links;      ///< to images, where no udevd makes them
 
     const OriginState* find(DeviceNumber number) const;
+    /// Nothing if that origin is not in any live table.
+    const OriginState* find_origin(const Uuid& origin) const;
+    /// By its device-mapper uuid.
+    const DeviceState* find_device(std::string_view uuid) const;
     const StoreState* find_store(const Uuid& store) const;
     /// The active store on a device.
     const StoreState* find_store_on(DeviceNumber device) const;

@@ -105,12 +105,4 @@ const Point& resolve_point(const OriginState& origin, std::string_view text)
     throw chain_broken(origin, text, "there is no such point in the present generation");
 }
 
-Plan plan_tidy(const Machine& machine)
-{
-    Plan plan;
-    for (const NewDevice& device : machine.leftovers)
-        plan.push_back(Remove{device});
-    return plan;
-}
-
 } // namespace dmsnap

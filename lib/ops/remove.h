@@ -27,7 +27,4 @@ FoundPoint find_point(const Machine& machine, const OriginState* only, const std
 /// never matched to something else: Error (Fault::chain_broken).
 const Point& resolve_point(const OriginState& origin, std::string_view text);
 
-/// Removes what a dead command left behind: private devices and images that belong to no origin.
-Plan plan_tidy(const Machine& machine);
-
 } // namespace dmsnap

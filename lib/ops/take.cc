@@ -145,7 +145,7 @@ Plan plan_take(
             fmt::format("{} filesystems lie on it, and no more than {} can be frozen", wish.freeze.size(),
                 INTERPOSE_FREEZE_MAX));
 
-    const Plan attach = plan_attach(machine, candidate, wish.chunk, wish.new_origin);
+    const Plan attach = plan_attach(machine, candidate, wish.chunk, wish.new_origin, AttachFor::first_point);
     const Interpose* present = interpose_line(candidate.table);
     const Sectors chunk =
         present != nullptr ? present->chunk : wish.chunk.value_or(Sectors{INTERPOSE_CHUNK_SECTORS_DEFAULT});

@@ -77,6 +77,8 @@ public:
     virtual std::optional<DmInfo> info(DeviceNumber number) = 0;
     /// The live table, keys included.
     virtual Table table(const DmName& name) = 0;
+    /// The table in the inactive slot, empty if there is none.
+    virtual Table inactive_table(const DmName& name) = 0;
     /// Does not flush what is pending.
     virtual std::vector<StatusLine> status(const DmName& name) = 0;
     /// The version of a target's module, which is loaded if need be; nothing if there is none.

@@ -85,6 +85,13 @@ void perform(const Load& step, Execution& run)
         throw Error(step.name.text(), "load its table", "the table is gone again");
 }
 
+void perform(const Clear& step, Execution& run)
+{
+    run.dm.clear(step.name);
+    if (require_info(run.dm, step.name, "clear its table").inactive_table)
+        throw Error(step.name.text(), "clear its table", "another one has come meanwhile");
+}
+
 bool swapped(const DmName& name, const Table& before, Dm& dm)
 {
     const DmInfo info = require_info(dm, name, "resume");
@@ -225,6 +232,12 @@ void undo(const Load& step, Execution& run)
         run.dm.clear(step.name);
 }
 
+void undo(const Clear& step, Execution& run)
+{
+    if (!require_info(run.dm, step.name, "load its table again").inactive_table)
+        run.dm.load(step.name, step.table);
+}
+
 void undo(const Resume& step, Execution& run)
 {
     const DmInfo info = require_info(run.dm, step.name, "restore its table");
@@ -334,6 +347,9 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const Create& s) { return commands({Remove{s.device}}); },
             [&](const Prepare& s) { return commands({Remove{s.device}}); },
             [&](const Load& s) { return std::vector<std::string>{"dmsetup clear " + shell_word(s.name.text())}; },
+            [&](const Clear& s) {
+                return commands({Load{s.name, s.table}});
+            },
             [&](const Resume& s) {
                 return commands({Load{s.name, s.before}, s});
             },
@@ -377,6 +393,23 @@ void report(const Progress& progress, const std::string& line)
         progress(line);
 }
 
+/// Whether the undo of an earlier step, the swap that attached the device, ends what this step did.  To undo it singly
+/// would be to leave a device attached for nothing, should we die in between.
+bool ends_with_attach(Plan::const_iterator first, Plan::const_iterator step)
+{
+    const auto* take = std::get_if<Take>(&*step);
+    const auto* use = std::get_if<UseStore>(&*step);
+    if (take == nullptr && use == nullptr)
+        return false;
+    const DmName& name = take != nullptr ? take->name : use->name;
+    return std::any_of(first, step, [&](const Step& earlier) {
+        if (const auto* swap = std::get_if<SwapSuspended>(&earlier))
+            return swap->swap.name == name && swap->swap.to_base;
+        const auto* resume = std::get_if<Resume>(&earlier);
+        return resume != nullptr && resume->name == name && interpose_line(resume->before) == nullptr;
+    });
+}
+
 /// Undoes what stands in [first, last), newest first; gives the commands for what could not be undone.
 std::vector<std::string> undo_all(
     Plan::const_iterator first, Plan::const_iterator last, Execution& run, const Progress& progress)
@@ -384,6 +417,8 @@ std::vector<std::string> undo_all(
     std::vector<std::string> left;
     while (last != first) {
         const Step& step = *--last;
+        if (ends_with_attach(first, last))
+            continue;
         report(progress, "undo " + to_text(step));
         try {
             std::visit([&](const auto& s) { undo(s, run); }, step);

@@ -101,6 +101,7 @@ std::string to_text(const Step& step)
                     "prepare", s.device.name.text(), fmt::format("{}  {}", s.device.uuid, shown(s.device.table)));
             },
             [](const Load& s) { return row("load", s.name.text(), shown(s.table)); },
+            [](const Clear& s) { return row("clear", s.name.text()); },
             [](const Resume& s) { return row("resume", s.name.text()); },
             [](const SwapSuspended& s) {
                 return row("swap", s.swap.name.text(),
@@ -133,6 +134,7 @@ std::string by_hand(const Step& step)
             [](const Create& s) { return dmsetup_create(s.device); },
             [](const Prepare& s) { return dmsetup_prepare(s.device); },
             [](const Load& s) { return fmt::format("{}dmsetup load {}", feed(s.table), shell_word(s.name.text())); },
+            [](const Clear& s) { return "dmsetup clear " + shell_word(s.name.text()); },
             [](const Resume& s) { return "dmsetup resume " + shell_word(s.name.text()); },
             [](const SwapSuspended& s) { return dmsetup_swap(s.swap); },
             [](const Remove& s) { return "dmsetup remove " + shell_word(s.device.name.text()); },

@@ -38,6 +38,13 @@ struct Load {
     bool operator==(const Load&) const = default;
 };
 
+/// Empties the inactive slot.  Undo: load it again.
+struct Clear {
+    DmName name;
+    Table table; ///< what is loaded
+    bool operator==(const Clear&) const = default;
+};
+
 /// Swaps in what is loaded.  Undo: back to `before`.
 struct Resume {
     DmName name;
@@ -129,8 +136,8 @@ struct RemoveLink {
     bool operator==(const RemoveLink&) const = default;
 };
 
-using Step = std::variant<FormatStore, Create, Prepare, Load, Resume, SwapSuspended, Remove, UseStore, LeaveStore,
-    SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
+using Step = std::variant<FormatStore, Create, Prepare, Load, Clear, Resume, SwapSuspended, Remove, UseStore,
+    LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
 
 /// One line a step, with its end.

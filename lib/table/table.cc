@@ -60,10 +60,11 @@ std::optional<Target> parse_striped(const Words& w)
     return striped;
 }
 
-/// <base device> <base sector> <origin uuid> <chunk sectors>
+/// <base device> <base sector> <origin uuid> <chunk sectors> [provisional]
 std::optional<Target> parse_interpose(const Words& w)
 {
-    if (w.size() != 4)
+    const bool provisional = w.size() == 5 && w[4] == INTERPOSE_OPT_PROVISIONAL;
+    if (w.size() != 4 && !provisional)
         return std::nullopt;
     const auto base = parse_device_ref(w[0]);
     const auto start = parse_sectors(w[1]);
@@ -71,7 +72,7 @@ std::optional<Target> parse_interpose(const Words& w)
     const auto chunk = parse_sectors(w[3]);
     if (!base || !start || !origin || !chunk)
         return std::nullopt;
-    return Interpose{*base, *start, *origin, *chunk};
+    return Interpose{*base, *start, *origin, *chunk, provisional};
 }
 
 /// <device> <first sector>
@@ -174,7 +175,8 @@ std::string target_arguments(const Target& target)
                 return text;
             },
             [](const Interpose& t) {
-                return fmt::format("{} {} {} {}", to_text(t.base), t.base_start.count, t.origin.text(), t.chunk.count);
+                return fmt::format("{} {} {} {}{}", to_text(t.base), t.base_start.count, t.origin.text(), t.chunk.count,
+                    t.provisional ? " " INTERPOSE_OPT_PROVISIONAL : "");
             },
             [](const InterposeStore& t) { return fmt::format("{} {}", to_text(t.device), t.first.count); },
             [](const InterposeImage& t) {

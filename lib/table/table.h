@@ -49,12 +49,13 @@ struct Striped {
     bool operator==(const Striped&) const = default;
 };
 
-/// The live device: "BASE BASE_START ORIGIN_UUID CHUNK"
+/// The live device: "BASE BASE_START ORIGIN_UUID CHUNK [provisional]"
 struct Interpose {
     DeviceRef base;
     Sectors base_start;
     Uuid origin;
     Sectors chunk;
+    bool provisional = false; ///< attached for the sake of a first point alone
     bool operator==(const Interpose&) const = default;
 };
 

@@ -139,8 +139,6 @@ TEST_CASE("what cannot be undone is left as commands", "[plan]")
     REQUIRE(outcome.taken);
     CHECK_FALSE(outcome.undone());
     const std::vector<std::string> expected = {
-        "dmsetup message 'vg-home' 0 drop " + U.text() + " 1",
-        "dmsetup message 'vg-home' 0 unstore",
         "printf '%s\\n' '0 2048 linear 8:16 0' '2048 2048 linear 8:32 64' | dmsetup load 'vg-home'",
         "dmsetup resume 'vg-home'",
         "dmsetup remove 'dmsnap-base-aaaaaaaa'",
@@ -174,7 +172,7 @@ TEST_CASE("before the point of no return all is undone, after it the rest is lef
             }
         }
         INFO(scenario.name);
-        CHECK(undone == 2); // the image's removal, and the drop or release
+        CHECK(undone >= 2); // the image's removal, and the drop, release or swap
         CHECK(left == calls - undone);
     }
 }

@@ -21,6 +21,9 @@
 
 namespace dmsnap::test {
 
+/// What ends a program between two calls; no Error, so that nobody catches it.
+struct Killed {};
+
 /// Counts the calls that change something and lets one of them fail.
 class Trouble {
 public:
@@ -41,21 +44,38 @@ public:
         for_ever_ = true;
     }
     unsigned calls() const { return calls_; }
+    /// The program dies at that moment, counted from now; moments lie before and after each call, and inside some.
+    void die_at(unsigned moment) { dies_at_ = moments_ + moment; }
+    void live_on()
+    {
+        dies_at_ = 0;
+        at_ = 0;
+    }
+    unsigned moments() const { return moments_; }
+    void pass_moment()
+    {
+        if (++moments_ == dies_at_)
+            throw Killed();
+    }
 
     /// Does `act` or not, and throws if it is this call's turn.
     template <typename Act> void during(const std::string& subject, Act act)
     {
+        pass_moment();
         ++calls_;
         const bool fails = at_ != 0 && (calls_ == at_ || (for_ever_ && calls_ > at_));
         if (!fails || when_ == When::after)
             act();
         if (fails)
             throw Error(subject, "do it", EIO);
+        pass_moment();
     }
 
 private:
     unsigned calls_ = 0;
     unsigned at_ = 0;
+    unsigned moments_ = 0;
+    unsigned dies_at_ = 0;
     When when_ = When::before;
     bool for_ever_ = false;
 };
@@ -128,7 +148,7 @@ public:
             return std::nullopt;
         const FakeDevice& device = found->second;
         return DmInfo{name, device.uuid, device.number, device.suspended, !device.live.empty(),
-            !device.inactive.empty(), device.read_only, 0, 0};
+            !device.inactive.empty(), device.read_only, open_count(device.number), 0};
     }
 
     std::optional<DmInfo> info(DeviceNumber number) override
@@ -140,6 +160,7 @@ public:
     }
 
     Table table(const DmName& name) override { return at(name).live; }
+    Table inactive_table(const DmName& name) override { return at(name).inactive; }
 
     std::vector<StatusLine> status(const DmName& name) override
     {
@@ -167,8 +188,11 @@ public:
             if (devices.count(device.name) != 0)
                 throw Error(device.name.text(), "create it", EEXIST);
             require_numbers(device.table);
-            devices[device.name] = {device.uuid, next_number(), {}, device.table, false, device.read_only};
-            start(devices[device.name]);
+            FakeDevice& made = devices[device.name] = {device.uuid, next_number(), {}, {}, false, device.read_only};
+            trouble.pass_moment();
+            made.inactive = device.table;
+            trouble.pass_moment();
+            start(made);
         });
     }
 
@@ -178,7 +202,9 @@ public:
             if (devices.count(device.name) != 0)
                 throw Error(device.name.text(), "create it", EEXIST);
             require_numbers(device.table);
-            devices[device.name] = {device.uuid, next_number(), {}, device.table, false, device.read_only};
+            FakeDevice& made = devices[device.name] = {device.uuid, next_number(), {}, {}, false, device.read_only};
+            trouble.pass_moment();
+            made.inactive = device.table;
         });
     }
 
@@ -232,13 +258,8 @@ public:
     {
         trouble.during(name.text(), [&] {
             const DeviceNumber number = at(name).number;
-            for (const auto& [other, device] : devices) {
-                for (const Table* table : {&device.live, &device.inactive}) {
-                    const auto below = dmsnap::devices(*table);
-                    if (std::find(below.begin(), below.end(), DeviceRef(number)) != below.end())
-                        throw Error(name.text(), "remove it", EBUSY);
-                }
-            }
+            if (open_count(number) > 0)
+                throw Error(name.text(), "remove it", EBUSY);
             devices.erase(name);
         });
     }
@@ -274,6 +295,18 @@ private:
         if (found == devices.end())
             throw Error(name.text(), "find it", ENXIO);
         return found->second;
+    }
+
+    /// By the tables on it.
+    std::uint32_t open_count(DeviceNumber number) const
+    {
+        std::uint32_t count = 0;
+        for (const auto& [name, device] : devices)
+            for (const Table* table : {&device.live, &device.inactive}) {
+                const auto below = dmsnap::devices(*table);
+                count += std::find(below.begin(), below.end(), DeviceRef(number)) != below.end() ? 1 : 0;
+            }
+        return count;
     }
 
     InterposeStatus status_of(const Interpose& line) const

@@ -40,7 +40,7 @@ TEST_CASE("create on a device that is not attached does it all in one plan", "[p
           "format  /dev/sdd  store bbbbbbbb-2222-4222-8222-222222222222 length 65536 granule 32\n"
           "create  dmsnap-store-bbbbbbbb  DMSNAP-bbbbbbbb-2222-4222-8222-222222222222-store  "
           "0 65536 interpose-store 8:48 0\n"
-          "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32\n"
+          "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32 provisional\n"
           "resume  vg-home\n"
           "message vg-home  store bbbbbbbb-2222-4222-8222-222222222222\n"
           "sync    /home\n"
@@ -69,7 +69,7 @@ TEST_CASE("a store that is active is used as it is", "[plan]")
     wish.mount_points.clear();
     wish.freeze.clear();
     CHECK(to_text(plan_take(world.machine(), world.candidate(), wish, store_wish())) ==
-          "load    vg-var  0 4096 interpose 8:64 0 dddddddd-4444-4444-8444-444444444444 32\n"
+          "load    vg-var  0 4096 interpose 8:64 0 dddddddd-4444-4444-8444-444444444444 32 provisional\n"
           "resume  vg-var\n"
           "message vg-var  store bbbbbbbb-2222-4222-8222-222222222222\n"
           "message vg-var  take dddddddd-4444-4444-8444-444444444444 snapshot v1 - 10000 -\n"
@@ -81,7 +81,7 @@ TEST_CASE("a checkpoint needs no store and has no image", "[plan]")
 {
     World world = linear_world();
     CHECK(to_text(plan_take(world.machine(), world.candidate(), checkpoint_wish("c1", Q), {})) ==
-          "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32\n"
+          "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32 provisional\n"
           "resume  vg-home\n"
           "message vg-home  take dddddddd-4444-4444-8444-444444444444 checkpoint c1 - 10000 -\n");
 }
@@ -260,14 +260,17 @@ TEST_CASE("a name that two devices have must be told apart", "[plan]")
 TEST_CASE("what a dead command left behind is found, and nothing else", "[plan]")
 {
     World world = world_with_snapshot(segmented_world());
-    CHECK(world.machine().leftovers.empty());
+    CHECK(plan_recover(world.machine()).repairs.empty());
     world.dm.add("dmsnap-base-dddddddd", "0 8 linear 8:16 0\n");
     world.dm.devices[DmName("dmsnap-base-dddddddd")].uuid = base_uuid(Q);
     world.dm.add("dmsnap-store-dddddddd", "0 8192 interpose-store 8:80 0\n");
     world.dm.devices[DmName("dmsnap-store-dddddddd")].uuid = store_uuid(Q);
     world.dm.add("dmsnap-x", "0 8 error\n"); // a name like ours, and no uuid of ours
-    CHECK(to_text(plan_tidy(world.machine())) == "remove  dmsnap-base-dddddddd\n"
-                                                 "remove  dmsnap-store-dddddddd\n");
+    std::string plans;
+    for (const Repair& repair : plan_recover(world.machine()).repairs)
+        plans += to_text(repair.plan);
+    CHECK(plans == "remove  dmsnap-base-dddddddd\n"
+                   "remove  dmsnap-store-dddddddd\n");
 }
 
 TEST_CASE("an image whose origin lost its table is listed as invalid and can be removed", "[plan]")

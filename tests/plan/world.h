@@ -4,6 +4,7 @@
 
 #include "fakes.h"
 
+#include "machine/reconcile.h"
 #include "machine/survey.h"
 #include "ops/attach.h"
 #include "ops/remove.h"
@@ -28,7 +29,12 @@ struct World {
     World& operator=(const World&) = delete;
 
     /// Nothing of this machine is looked at.
-    Machine machine() { return survey(dm, {"/nonexistent", "/nonexistent", "/nonexistent"}); }
+    Machine machine()
+    {
+        Machine machine = survey(dm, {"/nonexistent", "/nonexistent", "/nonexistent"});
+        machine.links = host.links;
+        return machine;
+    }
 
     Candidate candidate()
     {
@@ -40,6 +46,14 @@ struct World {
         block.size = length(dm.table(device));
         block.logical_block = {512};
         return {block, info, dm.table(device)};
+    }
+
+    /// As the next command does after a kill.
+    Reconciled recover()
+    {
+        dm.trouble.live_on();
+        return reconcile(
+            dm, host, [&] { return machine(); }, [](const DmInfo&) { return false; });
     }
 
     Outcome run(const Plan& plan) { return execute(plan, dm, host); }

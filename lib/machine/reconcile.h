@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#pragma once
+
+#include "ops/recover.h"
+#include "plan/execute.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace dmsnap {
+
+/// What became of all that was left.
+struct Reconciled {
+    std::vector<Repair> done;
+    std::vector<Error> failed;           ///< each repair that did not work, by its device
+    std::vector<std::string> left_to_do; ///< the shell commands still to run, if one failed half-way
+    std::vector<Problem> in_the_way;
+};
+
+/// Bars others from a live device before its table is touched.  True: it was not barred before, so that what was read
+/// of it may have changed.
+using BarOthers = std::function<bool(const DmInfo& live)>;
+
+/// Looks, and carries out what plan_recover() finds, until nothing is left that was not tried.  Needs the lock that
+/// keeps other dmsnaps away.
+Reconciled reconcile(Dm& dm, Host& host, const std::function<Machine()>& look, const BarOthers& bar_others,
+    const Progress& progress = {});
+
+} // namespace dmsnap

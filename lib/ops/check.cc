@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "ops/check.h"
+
+#include "base/text.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <iterator>
+
+namespace dmsnap {
+namespace {
+
+using Problems = std::vector<Problem>;
+
+/// Whether a device is the origin's, or one of those that serve it.
+bool belongs_to(const Machine& machine, const OriginState& origin, const std::string& device)
+{
+    const auto is = [&](const DmInfo& info) { return info.name.text() == device; };
+    if (is(origin.info) || (origin.base && is(origin.base->info)))
+        return true;
+    const auto store = origin.store();
+    const StoreState* state = store ? machine.find_store(*store) : nullptr;
+    return (state != nullptr && is(state->info)) || std::any_of(origin.images.begin(), origin.images.end(),
+                                                        [&](const ImageState& image) { return is(image.info); });
+}
+
+bool is_of_another(const Machine& machine, const OriginState& only, const std::string& device)
+{
+    return !belongs_to(machine, only, device) &&
+           std::any_of(machine.origins.begin(), machine.origins.end(),
+               [&](const OriginState& origin) { return belongs_to(machine, origin, device); });
+}
+
+std::string remove_command(const OriginState& origin, const Point& point)
+{
+    return "dmsnap remove " + shell_word(fmt::format("{}:{}", origin.name().text(), point.name.text()));
+}
+
+void add_snapshots(Problems& found, const OriginState& origin)
+{
+    const std::string reason = origin.status.details->failure.value_or("the cause is no longer known");
+    for (const Point& point : origin.points)
+        if (!point.valid)
+            found.push_back(
+                {origin.name().text(), fmt::format("the snapshot \"{}\" is invalid: {}", point.name.text(), reason),
+                    remove_command(origin, point)});
+}
+
+void add_store(Problems& found, const Machine& machine, const OriginState& origin, const Uuid& uuid)
+{
+    const auto say = [&](std::string what, std::string next_step) {
+        found.push_back({origin.name().text(), std::move(what), std::move(next_step)});
+    };
+    const StoreState* store = machine.find_store(uuid);
+    if (store == nullptr) {
+        say("its store is gone", "dmsnap remove its snapshots");
+        return;
+    }
+    const std::string name = store->info.name.text();
+    if (store->status.state != INTERPOSE_STORE_OK)
+        say(fmt::format("its store {} has failed", name),
+            "dmsnap remove its snapshots, then create with --store and another device");
+    else if (const auto& details = store->status.details;
+             details && details->used + origin.line.chunk > details->usable)
+        say(fmt::format("its store {} is full", name), "dmsnap remove snapshots that have served");
+}
+
+void add_origin(Problems& found, const Machine& machine, const OriginState& origin)
+{
+    if (!origin.status.details) {
+        found.push_back({origin.name().text(),
+            fmt::format(
+                "its module has interface {}, and this dmsnap {}", origin.status.interface, INTERPOSE_INTERFACE),
+            "upgrade the one that is older"});
+        return;
+    }
+    if (origin.status.state != INTERPOSE_STATE_ACTIVE && !origin.info.suspended)
+        found.push_back({origin.name().text(), "its table does not take its writes: " + origin.status.state,
+            "dmsetup info " + shell_word(origin.name().text())});
+    add_snapshots(found, origin);
+    if (const auto store = origin.store())
+        add_store(found, machine, origin, *store);
+}
+
+void add_gone(Problems& found, const OriginState& gone)
+{
+    for (const Point& point : gone.points)
+        found.push_back({gone.name().text(),
+            "its device was given another table: the snapshot is invalid, and the chain of changes is broken",
+            "dmsnap remove " + shell_word(point.name.text())});
+}
+
+} // namespace
+
+Problems find_problems(const Machine& machine, const OriginState* only)
+{
+    Problems all;
+    for (const OriginState& origin : machine.origins)
+        add_origin(all, machine, origin);
+    for (const OriginState& gone : machine.gone)
+        add_gone(all, gone);
+    Recovery recovery = plan_recover(machine);
+    for (const Repair& repair : recovery.repairs)
+        all.push_back({repair.device.text(), repair.found, "dmsnap recover"});
+    std::move(recovery.in_the_way.begin(), recovery.in_the_way.end(), std::back_inserter(all));
+    if (only != nullptr)
+        std::erase_if(all, [&](const Problem& problem) { return is_of_another(machine, *only, problem.device); });
+    return all;
+}
+
+} // namespace dmsnap

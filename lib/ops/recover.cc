@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "ops/recover.h"
+
+#include "base/text.h"
+#include "ops/attach.h"
+#include "ops/naming.h"
+#include "ops/parts.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+
+namespace dmsnap {
+namespace {
+
+bool is_ours(const DmInfo& info) { return info.uuid.starts_with(uuid_prefix); }
+
+/// As it is found, with what it takes to remove it.
+NewDevice as_found(const DeviceState& device)
+{
+    return {device.info.name, device.info.uuid, device.table, Visibility::private_device, device.info.read_only};
+}
+
+/// Whether devices are suspended by hand to swap a table with that of the base.
+bool swapped_suspended(const DeviceState& base) { return runs_once(base.table.empty() ? base.inactive : base.table); }
+
+/// "/dev/dmsnap/NAME/DEVICE" is a link to "dmsnap-NAME".
+std::optional<DmName> image_of_link(const std::string& link)
+{
+    const auto parts = split(link, '/');
+    if (parts.size() != 5)
+        return std::nullopt;
+    try {
+        return image_name(PointName(std::string(parts[3])));
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+bool has_snapshots(const OriginState& origin)
+{
+    return std::any_of(origin.points.begin(), origin.points.end(),
+        [](const Point& point) { return point.kind == PointKind::snapshot; });
+}
+
+/// Attached for the sake of a first point that was never taken.
+bool without_purpose(const OriginState& origin)
+{
+    return origin.line.provisional && origin.status.details && origin.status.details->last_id == 0;
+}
+
+class Finder {
+public:
+    explicit Finder(const Machine& machine) : machine_(machine) {}
+
+    Recovery run()
+    {
+        for (const DeviceState& device : machine_.devices)
+            if (!is_ours(device.info) && interpose_line(device.table) == nullptr)
+                if (const Interpose* line = interpose_line(device.inactive))
+                    unfinished_attach(device, *line);
+        for (const OriginState& origin : machine_.origins)
+            if (origin.status.details)
+                look_at(origin);
+        for (const DeviceState& device : machine_.devices)
+            if (is_ours(device.info) && going_.count(device.name()) == 0 && swapping_.count(device.name()) == 0)
+                look_at(device);
+        for (const OriginState& origin : machine_.origins)
+            if (origin.status.details && origin.status.state == INTERPOSE_STATE_ACTIVE && !origin.info.suspended &&
+                !without_purpose(origin))
+                make_images(origin);
+        if (!machine_.udev)
+            remove_stale_links();
+        for (const Error& error : machine_.unread)
+            in_the_way(error.subject(), "it cannot be read: " + error.reason(), error.next_step());
+        return std::move(found_);
+    }
+
+private:
+    void repair(
+        const DmName& device, std::string found, std::string cure, Plan plan, std::optional<DmInfo> swapped = {})
+    {
+        for (const Step& step : plan)
+            if (const auto* remove = std::get_if<Remove>(&step))
+                going_.insert(remove->device.name);
+        found_.repairs.push_back({device, std::move(found), std::move(cure), std::move(plan), std::move(swapped)});
+    }
+
+    void in_the_way(std::string device, std::string what, std::string next_step)
+    {
+        found_.in_the_way.push_back({std::move(device), std::move(what), std::move(next_step)});
+    }
+
+    void suspended_by_somebody(const DmName& device)
+    {
+        in_the_way(device.text(), "it is suspended",
+            fmt::format("dmsetup resume {}, once you know who suspended it", shell_word(device.text())));
+    }
+
+    /// A live device that still has its own table, with ours loaded beside it.
+    void unfinished_attach(const DeviceState& device, const Interpose& line)
+    {
+        const DeviceState* base = machine_.find_device(base_uuid(line.origin));
+        if (device.info.suspended && base != nullptr && swapped_suspended(*base)) {
+            swapping_.insert(base->name());
+            // Forwards, because what is loaded tells us what it was as long as it is not done.
+            repair(device.name(), "an attach that was not finished", "finished",
+                {SwapSuspended{{device.name(), base->name(), device.table, true}}}, device.info);
+            return;
+        }
+        Plan plan = {Clear{device.name(), device.inactive}};
+        if (base != nullptr)
+            plan.push_back(Remove{as_found(*base)});
+        repair(device.name(), "an attach that was not finished", "undone", std::move(plan), device.info);
+        if (device.info.suspended)
+            suspended_by_somebody(device.name());
+    }
+
+    void look_at(const OriginState& origin)
+    {
+        const bool loaded = !origin.inactive.empty();
+        const bool by_detach = loaded && origin.inactive == original_table(origin);
+        if (loaded && !by_detach) {
+            in_the_way(origin.name().text(), "somebody has loaded another table for it that is not active yet",
+                fmt::format("dmsetup clear {}, once you know whose it is", shell_word(origin.name().text())));
+            return;
+        }
+        if (origin.info.suspended) {
+            if (!by_detach || !finish_detach(origin))
+                suspended_by_somebody(origin.name());
+            return;
+        }
+        if (without_purpose(origin)) {
+            undo_first_attach(origin, by_detach);
+            return;
+        }
+        if (by_detach)
+            repair(origin.name(), "a detach that was not finished", "undone", {Clear{origin.name(), origin.inactive}},
+                origin.info);
+        if (const auto store = origin.store(); store && !has_snapshots(origin) && origin.images.empty())
+            leave_store(origin, *store);
+    }
+
+    /// If it was suspended by a detach of ours.
+    bool finish_detach(const OriginState& origin)
+    {
+        const DeviceState* base = machine_.find_device(base_uuid(origin.line.origin));
+        if (base == nullptr || !swapped_suspended(*base))
+            return false;
+        swapping_.insert(base->name());
+        repair(origin.name(), "a detach that was not finished", "finished",
+            {SwapSuspended{{origin.name(), base->name(), origin.table, false}, true}}, origin.info);
+        return true;
+    }
+
+    void undo_first_attach(const OriginState& origin, bool by_detach)
+    {
+        Plan plan;
+        if (by_detach)
+            plan.push_back(Clear{origin.name(), origin.inactive});
+        try {
+            for (Step& step : plan_detach(machine_, origin, true))
+                plan.push_back(std::move(step));
+        } catch (const Error& error) {
+            in_the_way(error.subject(), error.reason(), error.next_step());
+            return;
+        }
+        repair(origin.name(), "an attach for a first point that was not taken", "undone", std::move(plan), origin.info);
+    }
+
+    void leave_store(const OriginState& origin, const Uuid& store)
+    {
+        Plan plan = {LeaveStore{origin.name(), store}};
+        for (Step& step : plan_close_store(machine_, origin, store))
+            plan.push_back(std::move(step));
+        repair(origin.name(), "a store that no snapshot of it uses", "let go", std::move(plan));
+    }
+
+    /// A device of ours that no repair so far removes.
+    void look_at(const DeviceState& device)
+    {
+        if (needless(device)) {
+            if (device.info.open_count == 0)
+                repair(device.name(), "a device that nothing needs", "removed", {Remove{as_found(device)}});
+            else
+                in_the_way(device.name().text(),
+                    fmt::format("nothing needs it, and it is open {} times", device.info.open_count),
+                    "end what has it open, then dmsnap recover");
+        } else if (device.info.suspended) {
+            suspended_by_somebody(device.name());
+        }
+    }
+
+    bool needless(const DeviceState& device) const
+    {
+        if (device.table.empty())
+            return true;
+        if (const auto origin = origin_of_base(device.info.uuid))
+            return machine_.find_origin(*origin) == nullptr && !is_gone(*origin);
+        return std::any_of(machine_.stores.begin(), machine_.stores.end(), [&](const StoreState& store) {
+            return store.info.number == device.info.number && store.status.details &&
+                   store.status.details->origins == 0 && machine_.users_of(store.status.store) == 0;
+        });
+    }
+
+    /// Its images hold what they were made on.
+    bool is_gone(const Uuid& origin) const
+    {
+        return std::any_of(machine_.gone.begin(), machine_.gone.end(),
+            [&](const OriginState& gone) { return gone.line.origin == origin; });
+    }
+
+    /// A valid snapshot has an image: a create that died before has taken it, a remove that died has not dropped it.
+    void make_images(const OriginState& origin)
+    {
+        for (const Point& point : origin.points)
+            if (point.kind == PointKind::snapshot && point.valid)
+                make_image(origin, point);
+    }
+
+    void make_image(const OriginState& origin, const Point& point)
+    {
+        try {
+            const DmName name = image_name(point.name);
+            const ImageState* image = origin.image_of(point);
+            if ((image == nullptr || image->info.name != name) && machine_.has_name(name) && going_.count(name) == 0)
+                in_the_way(name.text(),
+                    fmt::format("the image of the snapshot \"{}\" of {} would have its name", point.name.text(),
+                        origin.name().text()),
+                    "dmsetup rename it");
+            else if (image == nullptr)
+                repair(origin.name(), fmt::format("no image of the snapshot \"{}\"", point.name.text()), "made",
+                    {Create{{name, image_uuid(point.uuid),
+                        {{Sectors{0}, length(origin.table), InterposeImage{origin.line.origin, origin.id_of(point)}}},
+                        Visibility::image, true}}});
+            else if (image->info.name != name)
+                repair(origin.name(),
+                    fmt::format("an image of the snapshot \"{}\" with another name", point.name.text()), "renamed",
+                    {RenameImage{image->info.name, name}});
+            else if (!machine_.udev && machine_.links.count(image_link(point.name, origin.name())) == 0)
+                repair(origin.name(), fmt::format("no link to the image of the snapshot \"{}\"", point.name.text()),
+                    "made", {MakeLink{image_link(point.name, origin.name()), name}});
+        } catch (const Error& error) {
+            in_the_way(origin.name().text(), error.what(), error.next_step());
+        }
+    }
+
+    /// Where no udevd does it.
+    void remove_stale_links()
+    {
+        std::set<std::string> wanted;
+        for (const OriginState& origin : machine_.origins)
+            for (const Point& point : origin.points)
+                if (origin.image_of(point) != nullptr)
+                    wanted.insert(image_link(point.name, origin.name()));
+        for (const std::string& link : machine_.links)
+            if (const auto image = image_of_link(link); wanted.count(link) == 0 && image && !is_gone_image(*image))
+                repair(*image, "a link to it that leads nowhere", "removed", {RemoveLink{link, *image}});
+    }
+
+    bool is_gone_image(const DmName& image) const
+    {
+        return std::any_of(
+            machine_.gone.begin(), machine_.gone.end(), [&](const OriginState& gone) { return gone.name() == image; });
+    }
+
+    const Machine& machine_;
+    Recovery found_;
+    std::set<DmName> going_;    ///< devices that a repair removes
+    std::set<DmName> swapping_; ///< bases of a swap that is finished
+};
+
+} // namespace
+
+std::string to_text(const Repair& repair)
+{
+    return fmt::format("{}: {}: {}", printable(repair.device.text()), repair.found, repair.cure);
+}
+
+Recovery plan_recover(const Machine& machine) { return Finder(machine).run(); }
+
+} // namespace dmsnap

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+
+#include "catch.h"
+#include "world.h"
+
+#include "ops/change.h"
+
+#include <functional>
+
+using namespace dmsnap;
+using namespace dmsnap::test;
+
+namespace {
+
+struct Scenario {
+    const char* name;
+    std::function<World()> make;
+    std::function<Plan(World&)> plan;
+};
+
+World without_udev(World world)
+{
+    world.dm.udev = false;
+    return world;
+}
+
+World attached(World world)
+{
+    if (!world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done())
+        throw std::runtime_error("not attached");
+    return world;
+}
+
+World with_checkpoint(World world)
+{
+    if (!world.run(plan_take(world.machine(), world.candidate(), checkpoint_wish("c1", Q), {})).done())
+        throw std::runtime_error("no checkpoint");
+    return world;
+}
+
+Plan attach(World& world) { return plan_attach(world.machine(), world.candidate(), {}, U); }
+
+Plan create(World& world) { return plan_take(world.machine(), world.candidate(), snapshot_wish(), store_wish()); }
+
+Plan create_second(World& world) { return plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {}); }
+
+Plan checkpoint(World& world) { return plan_take(world.machine(), world.candidate(), checkpoint_wish("c1", Q), {}); }
+
+Plan remove_first(World& world)
+{
+    const Machine machine = world.machine();
+    return plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), false);
+}
+
+Plan release_first(World& world)
+{
+    const Machine machine = world.machine();
+    return plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), true);
+}
+
+Plan rename(World& world)
+{
+    const Machine machine = world.machine();
+    return plan_rename(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), PointName("other"));
+}
+
+Plan change(World& world)
+{
+    const Machine machine = world.machine();
+    WordsWish wish;
+    wish.add.push_back(Tag("daily"));
+    wish.data = Blob{1, 2, 3};
+    return plan_change(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), wish);
+}
+
+Plan detach(World& world)
+{
+    const Machine machine = world.machine();
+    return plan_detach(machine, machine.origins.at(0), true);
+}
+
+const Scenario scenarios[] = {
+    {"attach a linear device", linear_world, attach},
+    {"attach a segmented device", segmented_world, attach},
+    {"create on a linear device", linear_world, create},
+    {"create on a segmented device", segmented_world, create},
+    {"create where no udevd runs", [] { return without_udev(linear_world()); }, create},
+    {"create on an attached device", [] { return attached(segmented_world()); }, create},
+    {"create a second snapshot", [] { return world_with_snapshot(linear_world()); }, create_second},
+    {"checkpoint", segmented_world, checkpoint},
+    {"checkpoint on an attached device", [] { return attached(linear_world()); }, checkpoint},
+    {"remove the last snapshot", [] { return world_with_snapshot(linear_world()); }, remove_first},
+    {"remove where no udevd runs", [] { return world_with_snapshot(without_udev(segmented_world())); }, remove_first},
+    {"remove a checkpoint", [] { return with_checkpoint(linear_world()); }, remove_first},
+    {"keep the point of the last snapshot", [] { return world_with_snapshot(linear_world()); }, release_first},
+    {"attach a raid device", raid_world, attach},
+    {"create on a raid device", raid_world, create},
+    {"detach a raid device", [] { return world_with_snapshot(raid_world()); }, detach},
+    {"rename a snapshot", [] { return world_with_snapshot(segmented_world()); }, rename},
+    {"rename where no udevd runs", [] { return world_with_snapshot(without_udev(linear_world())); }, rename},
+    {"rename a checkpoint", [] { return with_checkpoint(linear_world()); }, rename},
+    {"change tags and data", [] { return world_with_snapshot(linear_world()); }, change},
+    {"detach", [] { return attached(segmented_world()); }, detach},
+    {"detach with a checkpoint", [] { return with_checkpoint(linear_world()); }, detach},
+    {"detach by force, linear", [] { return world_with_snapshot(linear_world()); }, detach},
+    {"detach by force, segmented", [] { return world_with_snapshot(segmented_world()); }, detach},
+    {"detach by force where no udevd runs", [] { return world_with_snapshot(without_udev(linear_world())); }, detach},
+};
+
+struct Ends {
+    std::string before;
+    std::string done;
+    unsigned moments;
+};
+
+Ends ends_of(const Scenario& scenario)
+{
+    World world = scenario.make();
+    Ends ends{world.state(), {}, 0};
+    const unsigned before = world.dm.trouble.moments();
+    REQUIRE(world.run(scenario.plan(world)).done());
+    ends.done = world.state();
+    ends.moments = world.dm.trouble.moments() - before;
+    return ends;
+}
+
+void check_recovered(World& world, const Ends& ends)
+{
+    const Reconciled reconciled = world.recover();
+    CHECK(reconciled.failed.empty());
+    CHECK(reconciled.in_the_way.empty());
+    const std::string state = world.state();
+    if (state != ends.before)
+        CHECK(state == ends.done);
+    const Recovery rest = plan_recover(world.machine());
+    CHECK(rest.repairs.empty());
+}
+
+std::string plans_of(const Recovery& recovery)
+{
+    std::string text;
+    for (const Repair& repair : recovery.repairs)
+        text += to_text(repair.plan);
+    return text;
+}
+
+} // namespace
+
+TEST_CASE("a plan that dies at any moment ends, after recover, where it began or finished", "[plan]")
+{
+    for (const Scenario& scenario : scenarios) {
+        const Ends ends = ends_of(scenario);
+        REQUIRE(ends.moments >= 2);
+        for (unsigned moment = 1; moment <= ends.moments; ++moment) {
+            INFO(scenario.name << ", moment " << moment);
+            World world = scenario.make();
+            const Plan plan = scenario.plan(world);
+            world.dm.trouble.die_at(moment);
+            CHECK_THROWS_AS(world.run(plan), Killed);
+            check_recovered(world, ends);
+        }
+    }
+}
+
+TEST_CASE("a plan that dies while it undoes what failed ends, after recover, where it began or finished", "[plan]")
+{
+    for (const Scenario& scenario : scenarios) {
+        const Ends ends = ends_of(scenario);
+        for (unsigned call = 1; call <= ends.moments / 2; ++call)
+            for (unsigned moment = 1;; ++moment) {
+                INFO(scenario.name << ", call " << call << " fails, dies at moment " << moment);
+                World world = scenario.make();
+                const Plan plan = scenario.plan(world);
+                world.dm.trouble.fail_at(world.dm.trouble.calls() + call);
+                world.dm.trouble.die_at(moment);
+                try {
+                    world.run(plan);
+                    break; // it has come to its end before
+                } catch (const Killed&) {
+                }
+                check_recovered(world, ends);
+            }
+    }
+}
+
+TEST_CASE("a recover that dies is carried on by the next one", "[plan]")
+{
+    for (const Scenario& scenario : scenarios) {
+        const Ends ends = ends_of(scenario);
+        for (unsigned moment = 1; moment <= ends.moments; ++moment)
+            for (unsigned second = 1;; ++second) {
+                INFO(scenario.name << ", moments " << moment << " and " << second);
+                World world = scenario.make();
+                const Plan plan = scenario.plan(world);
+                world.dm.trouble.die_at(moment);
+                CHECK_THROWS_AS(world.run(plan), Killed);
+                world.dm.trouble.die_at(second);
+                try {
+                    reconcile(
+                        world.dm, world.host, [&] { return world.machine(); }, [](const DmInfo&) { return false; });
+                    break;
+                } catch (const Killed&) {
+                }
+                check_recovered(world, ends);
+            }
+    }
+}
+
+TEST_CASE("recover changes nothing where nothing was left", "[plan]")
+{
+    for (World world : {linear_world(), attached(linear_world()), world_with_snapshot(segmented_world()),
+             with_checkpoint(segmented_world())}) {
+        const std::string before = world.state();
+        const Recovery recovery = plan_recover(world.machine());
+        CHECK(plans_of(recovery).empty());
+        CHECK(recovery.in_the_way.empty());
+        world.recover();
+        CHECK(world.state() == before);
+    }
+}
+
+TEST_CASE("recover names what is somebody else's and leaves it alone", "[plan]")
+{
+    World world = world_with_snapshot(segmented_world());
+    FakeDevice& live = world.dm.devices[world.device];
+    SECTION("a table loaded beside ours")
+    {
+        live.inactive = parse_table("0 8192 linear 8:16 0\n");
+        const Recovery recovery = plan_recover(world.machine());
+        CHECK(plans_of(recovery).empty());
+        REQUIRE(recovery.in_the_way.size() == 1);
+        CHECK(recovery.in_the_way.front().device == "vg-home");
+        CHECK(recovery.in_the_way.front().next_step.find("dmsetup clear 'vg-home'") == 0);
+    }
+    SECTION("a device that is suspended")
+    {
+        live.suspended = true;
+        const Recovery recovery = plan_recover(world.machine());
+        CHECK(plans_of(recovery).empty());
+        REQUIRE(recovery.in_the_way.size() == 1);
+        CHECK(recovery.in_the_way.front().what == "it is suspended");
+    }
+    SECTION("a device that has the name of an image")
+    {
+        world.dm.devices[DmName("dmsnap-s1")] = {"", {253, 99}, parse_table("0 8 error\n"), {}, false, false};
+        const Recovery recovery = plan_recover(world.machine());
+        CHECK(plans_of(recovery).empty());
+        REQUIRE(recovery.in_the_way.size() == 1);
+        CHECK(recovery.in_the_way.front().device == "dmsnap-s1");
+    }
+    SECTION("a leftover that somebody has open")
+    {
+        world.dm.add("dmsnap-base-dddddddd", "0 8 linear 8:16 0\n");
+        world.dm.devices[DmName("dmsnap-base-dddddddd")].uuid = base_uuid(Q);
+        const DeviceNumber base = world.dm.devices[DmName("dmsnap-base-dddddddd")].number;
+        world.dm.add("on-it", "0 8 linear " + base.text() + " 0\n");
+        const Recovery recovery = plan_recover(world.machine());
+        CHECK(plans_of(recovery).empty());
+        REQUIRE(recovery.in_the_way.size() == 1);
+        CHECK(recovery.in_the_way.front().device == "dmsnap-base-dddddddd");
+    }
+}
+
+TEST_CASE("a device that is attached for good stays attached without points", "[plan]")
+{
+    World world = attached(linear_world());
+    CHECK(plan_recover(world.machine()).repairs.empty());
+    World left = linear_world();
+    left.run({plan_take(left.machine(), left.candidate(), checkpoint_wish("c1", Q), {}).at(0),
+        plan_take(left.machine(), left.candidate(), checkpoint_wish("c1", Q), {}).at(1)});
+    REQUIRE(left.machine().origins.at(0).line.provisional);
+    CHECK(plans_of(plan_recover(left.machine())) == "load    vg-home  0 4096 linear 8:16 384\n"
+                                                    "resume  vg-home\n");
+}

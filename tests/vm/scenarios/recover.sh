@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+#
+# recover and check by hand: what a dead command left, made here with dmsetup, is mended; what is somebody else's is
+# named and left alone; LVM is waited for.
+
+set -euo pipefail
+
+origin=$DMSNAP_TEST_ORIGIN store=$DMSNAP_TEST_STORE
+uuid=01234567-89ab-4cde-8f01-23456789abcd
+
+clean_up() {
+    local status=$?
+    set +e
+    dmsetup clear origin
+    dmsetup resume origin
+    dmsnap detach --force --yes origin
+    vgremove --force --yes vg
+    pvremove --force --force --yes "$DMSNAP_TEST_SPARE"
+    dmsetup remove origin
+    exit $status
+} >/dev/null 2>&1
+
+# expect STATUS PATTERN COMMAND...
+expect() {
+    local wanted=$1 pattern=$2 status=0 said
+    shift 2
+    said=$("$@" 2>&1 </dev/null) || status=$?
+    if [ "$status" != "$wanted" ] || ! grep -qE -- "$pattern" <<<"$said"; then
+        printf '%s\n' "$*: exit $status, should be $wanted and say /$pattern/; it said:" "$said"
+        exit 1
+    fi
+}
+
+trap clean_up EXIT
+export LVM_SUPPRESS_FD_WARNINGS=1
+modprobe dm-interpose
+dmsetup create origin --table "0 131072 linear $origin 2048"
+number=$(lsblk --nodeps --noheadings --output MAJ:MIN "$origin" | tr -d " ")
+
+echo "== nothing is wrong"
+expect 0 '^$' dmsnap recover
+expect 0 '^$' dmsnap check
+
+echo "== an attach that died before its swap"
+dmsetup load origin --table "0 131072 interpose $number 2048 $uuid 32"
+expect 5 'origin: an attach that was not finished; try: dmsnap recover' dmsnap check
+expect 0 'origin: an attach that was not finished: undone' dmsnap recover --dry-run
+expect 5 'origin: an attach' dmsnap check
+expect 0 'origin: an attach that was not finished: undone' dmsnap recover
+[ -z "$(dmsetup table --inactive origin)" ]
+
+echo "== one that died before the point it was for"
+dmsetup load origin --table "0 131072 interpose $number 2048 $uuid 32 provisional"
+dmsetup resume origin
+expect 0 'a first point that was not taken: undone' dmsnap recover
+dmsetup table origin | grep linear
+
+echo "== an image that is missing, by the next command that changes something"
+dmsnap create -n s1 --store "$store" origin
+dmsetup remove dmsnap-s1
+expect 5 'no image of the snapshot "s1"' dmsnap check origin
+dmsnap checkpoint -n c1 origin
+expect 0 '^$' dmsnap check origin
+test -e /dev/dmsnap/s1/origin
+
+echo "== what somebody else is at: named, not touched"
+dmsetup load origin --table "0 131072 linear $origin 4096"
+expect 5 'origin: cannot recover it: somebody has loaded another table' dmsnap recover
+expect 5 'somebody has loaded another table.*try: dmsetup clear' dmsnap check
+dmsetup table --inactive origin | grep 4096
+dmsetup clear origin
+dmsetup suspend origin
+expect 5 'origin: it is suspended' dmsnap check
+expect 5 'cannot recover it: it is suspended' dmsnap recover
+dmsetup resume origin
+expect 0 '^$' dmsnap check
+
+echo "== a device that lost its table"
+dmsetup load origin --table "0 131072 linear $origin 2048"
+dmsetup resume origin
+expect 5 'dmsnap-s1: its device was given another table' dmsnap check
+dmsnap remove s1
+expect 0 'nothing needs: removed' dmsnap recover
+expect 0 '^$' dmsnap check
+[ "$(dmsetup ls | wc -l)" = 1 ]
+
+echo "== LVM at work is waited for"
+pvcreate --quiet "$DMSNAP_TEST_SPARE"
+vgcreate --quiet vg "$DMSNAP_TEST_SPARE"
+lvcreate --quiet --yes --name lv --size 16m vg
+flock /run/lock/lvm/V_vg sleep 3 &
+sleep 0.5
+expect 0 'waiting for LVM' dmsnap attach vg/lv
+wait
+dmsnap detach vg/lv
+[ ! -e /run/lock/lvm/V_vg ] && [ ! -e /run/lock/lvm/V_vg:aux ]
+expect 0 'lv' lvs --noheadings vg
+vgremove --quiet --force --yes vg
+pvremove --quiet "$DMSNAP_TEST_SPARE"
+
+echo "== a udev cookie of a command that died"
+cookie=$(dmsetup udevcreatecookie)
+printf '%d\n' "$cookie" >/run/lock/dmsnap/global
+dmsnap recover
+[ -z "$(dmsetup udevcookies | grep ^0x || true)" ]
+[ ! -s /run/lock/dmsnap/global ]
+dmsetup remove origin

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "ops/check.h"
+
+#include "base/text.h"
+#include "session.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+namespace dmsnap::tool {
+namespace {
+
+using Problems = std::vector<Problem>;
+
+std::string basic(const Problems& problems)
+{
+    std::string text;
+    for (const Problem& problem : problems)
+        text += fmt::format("{}: {}{}{}\n", printable(problem.device), printable(problem.what),
+            problem.next_step.empty() ? "" : "; try: ", problem.next_step);
+    return text;
+}
+
+std::string json(const Problems& problems)
+{
+    nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+    for (const Problem& problem : problems)
+        rows.push_back({{"device", problem.device}, {"problem", problem.what}, {"next_step", problem.next_step}});
+    nlohmann::ordered_json report;
+    report["report"] = nlohmann::ordered_json::array({{{"problem", std::move(rows)}}});
+    return report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+void add(Problems& all, Problems more)
+{
+    for (Problem& problem : more)
+        if (std::find(all.begin(), all.end(), problem) == all.end())
+            all.push_back(std::move(problem));
+}
+
+int run_check(const Arguments& arguments)
+{
+    const bool as_json = wants_json(arguments);
+    const auto dm = start();
+    const Machine machine = survey(*dm);
+    Problems problems;
+    int code = exit_done;
+    if (arguments.objects().empty())
+        problems = find_problems(machine);
+    else
+        code = for_each_object(arguments, [&](const std::string& spec) {
+            add(problems, find_problems(machine, &require_attached(machine, spec, "call it well")));
+        });
+    print(as_json ? json(problems) : basic(problems));
+    return problems.empty() ? code : exit_failed;
+}
+
+} // namespace
+
+const Command check_command = {
+    .name = "check",
+    .synopsis = "[--reportformat basic|json] [OPTIONS] [DEVICE...]",
+    .summary = "say what is not well; succeeds only if all is",
+    .options = {},
+    .group = Group::reports,
+    .hidden = false,
+    .run = run_check,
+};
+
+} // namespace dmsnap::tool
