@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+//
+// The tool dies at any of its ioctls: the device is not stopped by it, and `dmsnap recover` ends where the verb began
+// or finished.
+#include "base/text.h"
+#include "catch.h"
+#include "command.h"
+#include "environment.h"
+#include "origin.h"
+#include "records.h"
+#include "wait.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fmt/format.h>
+#include <functional>
+#include <iostream>
+#include <regex>
+#include <set>
+
+using namespace dmsnap;
+using namespace dmsnap::literals;
+using namespace dmsnap::test;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Milliseconds = std::chrono::milliseconds;
+
+Arguments strace(const Arguments& options, const Arguments& verb)
+{
+    Arguments command = {"strace", "-f", "-qq", "-o", "/tmp/kill-trace"};
+    command.insert(command.end(), options.begin(), options.end());
+    command.push_back("dmsnap");
+    command.insert(command.end(), verb.begin(), verb.end());
+    return command;
+}
+
+/// The ioctls of a verb: whether each changes something.
+std::vector<bool> ioctls_of(const Arguments& verb)
+{
+    static const std::regex changing(
+        "DM_(DEV_CREATE|DEV_REMOVE|DEV_RENAME|DEV_SUSPEND|TABLE_LOAD|TABLE_CLEAR|TARGET_MSG)");
+    must(strace({"-e", "trace=ioctl"}, verb));
+    std::vector<bool> found;
+    const std::string trace = must({"cat", "/tmp/kill-trace"});
+    for (const std::string_view line : lines(trace))
+        if (line.find("ioctl(") != std::string_view::npos)
+            found.push_back(std::regex_search(line.begin(), line.end(), changing));
+    return found;
+}
+
+/// What there is, without what is drawn or counted anew each time.
+std::string state()
+{
+    static const std::regex uuid("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}");
+    static const std::regex id("(dmsnap-(base|store)-)[0-9a-f]{8}");
+    static const std::regex point("(interpose-image \\S+ \\S+) [0-9]+");
+    std::string text = must({"dmsetup", "table"}) + must({"dmsetup", "table", "--inactive"}) +
+                       must({"dmsetup", "info", "-c", "--noheadings", "-o", "name,uuid,suspended,readonly"}) +
+                       tool({"list", "--noheadings", "-o", "snap_name,origin,snap_attr,kind,valid,data,snap_tags"});
+    const std::string major = must({"sh", "-c", "awk '$2 == \"device-mapper\" { print $1 }' /proc/devices"});
+    text = std::regex_replace(text, uuid, "UUID");
+    text = std::regex_replace(text, id, "$1ID");
+    text = std::regex_replace(text, point, "$1 POINT");
+    text = std::regex_replace(text, std::regex(" " + std::string(lines(major).front()) + ":[0-9]+"), " DM");
+    std::multiset<std::string> sorted;
+    for (const std::string_view line : lines(text))
+        sorted.emplace(line);
+    return fmt::format("{}\n", fmt::join(sorted, "\n"));
+}
+
+/// A verb, and what there is before it.
+struct Case {
+    const char* name;
+    std::vector<Arguments> before;
+    Arguments verb;
+};
+
+std::vector<Case> cases(const std::string& device)
+{
+    const Arguments attach = {"attach", device};
+    const Arguments create = {"create", "-n", "s1", "--store", store_disk(), device};
+    const Arguments second = {"create", "-n", "s2", device};
+    const Arguments checkpoint = {"checkpoint", "-n", "c1", device};
+    return {
+        {"attach", {}, attach},
+        {"create", {}, create},
+        {"create on an attached device", {attach}, create},
+        {"create a second one", {create}, second},
+        {"checkpoint", {}, checkpoint},
+        {"remove", {create, second}, {"remove", "s2"}},
+        {"remove the last one", {create}, {"remove", "s1"}},
+        {"remove --keep-point", {create, second}, {"remove", "--keep-point", "s2"}},
+        {"detach", {checkpoint}, {"detach", device}},
+        {"detach --force", {create, checkpoint, second}, {"detach", "--force", "--yes", device}},
+    };
+}
+
+class Killing {
+public:
+    explicit Killing(std::unique_ptr<Origin> origin) : origin_(std::move(origin)), writer_(origin_->path())
+    {
+        learn_pace();
+    }
+
+    void run_all()
+    {
+        for (const Case& what : cases(origin_->device()))
+            kill_in(what);
+        writer_.stop();
+        reset();
+        CHECK(read_ring(origin_->path()).fault == "");
+        std::cout << fmt::format("{} kills; the longest wait for a write {} ms, of {} ms allowed\n", kills_,
+            longest_.count(), allowed_.count());
+    }
+
+private:
+    /// Writes stop for longer on a slow machine that emulates this one; a second is meant for a real one.
+    void learn_pace()
+    {
+        const auto begin = Clock::now();
+        Milliseconds longest{0};
+        while (Clock::now() - begin < std::chrono::seconds(2))
+            longest = std::max(longest, time_to_write());
+        allowed_ = std::max(Milliseconds(1000), 4 * longest);
+    }
+
+    Milliseconds time_to_write() const
+    {
+        const auto begin = Clock::now();
+        writer_.write_on(2);
+        return std::chrono::duration_cast<Milliseconds>(Clock::now() - begin);
+    }
+
+    void reset()
+    {
+        run_tool({"detach", "--force", "--yes", origin_->device()});
+        REQUIRE(run_tool({"recover"}).status == 0);
+    }
+
+    void set_up(const Case& what)
+    {
+        reset();
+        for (const Arguments& verb : what.before)
+            tool(verb);
+    }
+
+    void kill_in(const Case& what)
+    {
+        set_up(what);
+        const std::string before = state();
+        const std::vector<bool> ioctls = ioctls_of(what.verb);
+        const std::string done = state();
+        REQUIRE(before != done);
+        for (const std::size_t number : chosen(ioctls)) {
+            INFO(what.name << ", killed at ioctl " << number << " of " << ioctls.size());
+            set_up(what);
+            kill_at(what, number, before, done);
+        }
+    }
+
+    /// Which ioctls to die at: those that change something, the one after each, and others, by lot; or all.
+    std::vector<std::size_t> chosen(const std::vector<bool>& ioctls)
+    {
+        std::vector<std::size_t> all;
+        std::vector<std::size_t> weighty;
+        for (std::size_t i = 1; i <= ioctls.size(); ++i) {
+            all.push_back(i);
+            if (ioctls[i - 1] || (i > 1 && ioctls[i - 2]))
+                weighty.push_back(i);
+        }
+        const std::size_t wanted = rounds("kill_points");
+        if (wanted >= all.size())
+            return all;
+        std::set<std::size_t> drawn;
+        while (drawn.size() < std::min(wanted, weighty.size())) {
+            const auto& from = random_.below(4) == 0 ? all : weighty;
+            drawn.insert(from[random_.below(from.size())]);
+        }
+        return {drawn.begin(), drawn.end()};
+    }
+
+    std::vector<std::pair<std::string, Ring>> read_images() const
+    {
+        std::vector<std::pair<std::string, Ring>> images;
+        for (const char* point : {"s1", "s2", "s9"})
+            if (test::run({"test", "-e", origin_->image(point)}).status == 0)
+                images.emplace_back(point, read_ring(origin_->image(point)));
+        return images;
+    }
+
+    void kill_at(const Case& what, std::size_t number, const std::string& before, const std::string& done)
+    {
+        const auto images = read_images();
+        const Result killed = test::run(
+            strace({"-e", "trace=ioctl", "-e", fmt::format("inject=ioctl:signal=KILL:when={}", number)}, what.verb));
+        INFO(killed.err);
+        CHECK(killed.status == 128 + 9);
+        ++kills_;
+        const Milliseconds waited = time_to_write();
+        longest_ = std::max(longest_, waited);
+        CHECK(waited <= allowed_);
+
+        const Result recovered = run_tool({"recover"});
+        INFO("recover: " << recovered.out << recovered.err);
+        CHECK(recovered.status == 0);
+        const std::string now = state();
+        if (now != before)
+            CHECK(now == done);
+        CHECK(run_tool({"check"}).out == "");
+        CHECK(must({"sh", "-c", "dmsetup udevcookies | grep ^0x || true"}) == "");
+        for (const auto& [point, ring] : images)
+            if (test::run({"test", "-e", origin_->image(point)}).status == 0)
+                CHECK(read_ring(origin_->image(point)) == ring);
+        for (const auto& [point, ring] : read_images())
+            CHECK(ring.fault == "");
+    }
+
+    Random random_;
+    std::unique_ptr<Origin> origin_;
+    RecordWriter writer_;
+    Milliseconds allowed_{1000};
+    Milliseconds longest_{0};
+    unsigned kills_ = 0;
+};
+
+} // namespace
+
+TEST_CASE("a tool that is killed on a logical volume leaves nothing that recover does not mend", "[kill-lv]")
+{
+    Killing(lvm_origin(origin_disk(), 64_MiB)).run_all();
+}
+
+TEST_CASE(
+    "a tool that is killed on a device of three segments leaves nothing that recover does not mend", "[kill-segments]")
+{
+    Killing(linear_origin(origin_disk(), 48_MiB, 3)).run_all();
+}
