@@ -108,9 +108,9 @@ std::vector<ListedPoint> chosen(
                 found = true;
                 want([&](const ListedPoint& row) { return row.origin == &origin; });
             } catch (const Error& error) {
-                missing.push_back(error.number() == 0
-                                      ? error
-                                      : Error(printable(object), "list it", "it is neither a point nor a device"));
+                missing.push_back(error.number() == 0 ? error
+                                                      : Error("\"" + printable(object) + "\"", "list it",
+                                                            "it is neither a point nor a device"));
             }
         }
     }

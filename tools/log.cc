@@ -28,6 +28,9 @@ spdlog::level::level_enum level_of(int verbosity)
     }
 }
 
+/// Names in a message are whatever somebody chose: they end no line and steer no terminal.
+std::string one_line(std::string_view text) { return printable(text, std::string_view::npos); }
+
 /// libdevmapper's error is the Error we throw, in other words: a level below ours.
 void take_dm_line(DmLogLevel level, const std::string& line)
 {
@@ -56,14 +59,14 @@ void set_up_log(int verbosity)
 
 void log_error(const Error& error)
 {
-    std::string text = error.what();
+    std::string text = one_line(error.what());
     if (!error.next_step().empty())
-        text += "\n  try: " + error.next_step();
+        text += "\n  try: " + one_line(error.next_step());
     spdlog::error("{}", text);
 }
 
 void log_error(const std::string& text) { spdlog::error("{}", text); }
-void log_warning(const std::string& text) { spdlog::warn("{}", text); }
-void log_info(const std::string& text) { spdlog::info("{}", text); }
+void log_warning(const std::string& text) { spdlog::warn("{}", one_line(text)); }
+void log_info(const std::string& text) { spdlog::info("{}", one_line(text)); }
 
 } // namespace dmsnap::tool

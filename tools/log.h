@@ -14,6 +14,7 @@ void set_up_log(int verbosity);
 
 /// "dmsnap: DEVICE: cannot OPERATION: REASON" and "  try: NEXT STEP".
 void log_error(const Error& error);
+/// The one that may have several lines, and prints them as they are.
 void log_error(const std::string& text);
 void log_warning(const std::string& text);
 /// Seen with --verbose.

@@ -5,9 +5,20 @@
 #include "session.h"
 
 #include <exception>
+#include <fcntl.h>
+#include <unistd.h>
 
 namespace dmsnap::tool {
 namespace {
+
+/// A stream that came closed would be the next device that is opened, and messages would be written to it. What takes
+/// its place fails as the closed one would: it cannot be read from, or not written to.
+void fill_closed_streams()
+{
+    for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            _exit(exit_cannot_start);
+}
 
 int verbosity_of(const Arguments& arguments)
 {
@@ -52,6 +63,7 @@ int run(const std::vector<std::string>& words)
 int main(int argc, char** argv)
 {
     using namespace dmsnap;
+    tool::fill_closed_streams();
     tool::set_up_log(0);
     try {
         return tool::run({argv + 1, argv + argc});

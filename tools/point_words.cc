@@ -3,9 +3,11 @@
 #include "point_words.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "dm-interpose.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <fmt/format.h>
 #include <fstream>
 #include <iostream>
@@ -18,7 +20,8 @@ Blob read_data(std::istream& stream, const std::string& source)
 {
     Blob data(INTERPOSE_DATA_MAX + 1);
     stream.read(reinterpret_cast<char*>(data.data()), static_cast<std::streamsize>(data.size()));
-    if (stream.bad() || (stream.fail() && !stream.eof()))
+    // The stream of standard input takes an error for the end.
+    if (stream.bad() || (stream.fail() && !stream.eof()) || (&stream == &std::cin && std::ferror(stdin) != 0))
         throw Error(source, "read the data", "it cannot be read");
     data.resize(static_cast<std::size_t>(stream.gcount()));
     if (data.size() > INTERPOSE_DATA_MAX)
@@ -37,7 +40,7 @@ std::optional<Blob> data_of(const Arguments& arguments)
         return read_data(std::cin, "standard input");
     std::ifstream file(*source, std::ios::binary);
     if (!file)
-        throw Error(printable(*source), "read the data", errno);
+        throw Error("file \"" + printable(*source) + "\"", "read the data", errno);
     return read_data(file, printable(*source));
 }
 

@@ -58,6 +58,18 @@ bool is_control(std::string_view character)
     return first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0;
 }
 
+/// Every byte that is not plain in the shape \ooo, which an x in it would not end where it must.
+std::string escaped_shell_word(std::string_view text)
+{
+    std::string result = "$'";
+    for (char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        result +=
+            byte <= 0x20 || byte >= 0x7f || c == '\'' || c == '\\' ? fmt::format("\\{:03o}", byte) : std::string(1, c);
+    }
+    return result + "'";
+}
+
 } // namespace
 
 std::vector<std::string_view> words(std::string_view line)
@@ -128,6 +140,8 @@ std::optional<Blob> from_hex(std::string_view text)
 
 std::string shell_word(std::string_view text)
 {
+    if (printable(text, std::string_view::npos) != text)
+        return escaped_shell_word(text);
     std::string result = "'";
     for (char c : text)
         result += c == '\'' ? std::string("'\\''") : std::string(1, c);

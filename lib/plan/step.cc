@@ -13,7 +13,8 @@ namespace {
 /// One row a step: verb and object in columns, so that plans can be read and compared.
 std::string row(std::string_view verb, std::string_view object, std::string_view rest = {})
 {
-    return fmt::format("{:<8}{}{}{}\n", verb, object, rest.empty() ? "" : "  ", rest);
+    const auto shown = [](std::string_view text) { return printable(text, std::string_view::npos); };
+    return fmt::format("{:<8}{}{}{}\n", verb, shown(object), rest.empty() ? "" : "  ", shown(rest));
 }
 
 std::string shown(const Table& table)

@@ -173,7 +173,8 @@ BlockDevice resolve(std::string_view spec, const Roots& roots)
     if (number)
         return read_block_device(*number, roots);
     const int reason = is_not_a_block_device(spec) ? ENOTBLK : ENXIO;
-    throw Error(std::string(spec), "find the device", reason, "lsblk lists the block devices there are");
+    throw Error(spec.empty() ? "\"\"" : std::string(spec), "find the device", reason,
+        "lsblk lists the block devices there are");
 }
 
 } // namespace dmsnap

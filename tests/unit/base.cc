@@ -220,6 +220,7 @@ TEST_CASE("a word stays one word to a shell", "[unit]")
     CHECK(shell_word("a b$(c)") == "'a b$(c)'");
     CHECK(shell_word("it's") == "'it'\\''s'");
     CHECK(shell_word("") == "''");
+    CHECK(shell_word("a\n'\x1b[1m\\") == "$'a\\012\\047\\033[1m\\134'");
 }
 
 TEST_CASE("an error says who, what, why and what next", "[unit]")
