@@ -406,6 +406,8 @@ static int parse_changed(const struct interpose *ip, char **args, struct changed
 		query->until = U64_MAX;
 	else if (parse_number(args[2], &query->until))
 		return -EINVAL;
+	else if (query->until == U64_MAX)
+		return -ENOENT; /* no id, and not now */
 	if (parse_number(args[3], &query->sector))
 		return -EINVAL;
 	return query->since < query->until ? 0 : -EINVAL;
