@@ -33,6 +33,10 @@ class Test:
         return self.group.startswith("single")
 
     @property
+    def other_interface(self):
+        return self.group.startswith("interface")
+
+    @property
     def restarts(self):
         return self.group.startswith("restart")
 
