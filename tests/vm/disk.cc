@@ -162,6 +162,17 @@ std::string differences(const Place& a, const Place& b, Bytes length, Bytes chun
     return describe_chunks(chunks);
 }
 
+int error_of_reading(const std::string& path)
+{
+    try {
+        Buffer buffer(4_KiB);
+        Disk(path).read({0}, buffer.span());
+    } catch (const Error& error) {
+        return error.number();
+    }
+    return 0;
+}
+
 void drop_caches()
 {
     sync();

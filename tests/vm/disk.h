@@ -78,6 +78,9 @@ void for_each_difference(const Place& a, const Place& b, Bytes length, Bytes chu
 /// "chunks 3, 17 and 5 more"; empty for none.
 std::string describe_chunks(const std::vector<std::uint64_t>& chunks);
 
+/// The errno value that reading the first block of a device past the cache ends with; 0 if it can be read.
+int error_of_reading(const std::string& path);
+
 /// Makes the kernel forget what it has read.
 void drop_caches();
 

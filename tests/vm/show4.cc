@@ -3,7 +3,6 @@
 //
 // Whatever happens to the copy, the snapshot fails and never the origin: no writer sees an error, and the failure
 // is told by `list`, `status` and a device-mapper event.
-#include "base/error.h"
 #include "catch.h"
 #include "command.h"
 #include "disk.h"
@@ -11,12 +10,12 @@
 #include "environment.h"
 #include "load.h"
 #include "origin.h"
+#include "scsi_disk.h"
 #include "wait.h"
 
 #include <cerrno>
 #include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
 
 using namespace dmsnap;
 using namespace dmsnap::literals;
@@ -34,17 +33,6 @@ void wait_for_failure(const Origin& origin, std::uint32_t seen)
         REQUIRE(waiter.wait(300) == 0);
         seen = origin.event_number();
     } while (!origin.status().failure);
-}
-
-int error_of_reading(const std::string& image)
-{
-    try {
-        Buffer buffer(4_KiB);
-        Disk(image).read({0}, buffer.span());
-    } catch (const Error& error) {
-        return error.number();
-    }
-    return 0;
 }
 
 /// The snapshot s1 is invalid for that reason, everywhere one can look, and stays so.
@@ -85,43 +73,6 @@ template <typename Fail> void fail_under_load(const std::string& store, const st
     check_filesystem(origin->path(), "ext4");
 }
 
-/// A SCSI disk of the kernel's own whose sectors 0x1234 and on can be made unreadable, while writing them works.
-class BadDisk {
-public:
-    BadDisk()
-    {
-        try_to({"modprobe", "scsi_debug", "add_host=0"}); // or it is built in, likewise
-        must({"sh", "-c", fmt::format("echo 1 >{}/add_host", driver)});
-        wait_until("a disk of scsi_debug", 30, [this] { return find(); });
-        must({"udevadm", "settle"});
-    }
-    ~BadDisk()
-    {
-        try_to({"sh", "-c", fmt::format("echo 0 >{0}/opts; echo -1 >{0}/add_host", driver)});
-        try_to({"modprobe", "-r", "scsi_debug"});
-    }
-    BadDisk(const BadDisk&) = delete;
-    BadDisk& operator=(const BadDisk&) = delete;
-
-    const std::string& path() const { return path_; }
-    static constexpr std::uint64_t bad_sector = 0x1234;
-    void fail_reads(bool fail) const { must({"sh", "-c", fmt::format("echo {} >{}/opts", fail ? 2 : 0, driver)}); }
-
-private:
-    static constexpr const char* driver = "/sys/bus/pseudo/drivers/scsi_debug";
-
-    bool find()
-    {
-        const Result found = run({"sh", "-c", fmt::format("ls -d {}/adapter*/host*/target*/*/block/sd*", driver)});
-        if (found.status != 0)
-            return false;
-        path_ = "/dev/" + std::filesystem::path(found.out.substr(0, found.out.find('\n'))).filename().string();
-        return std::filesystem::exists(path_);
-    }
-
-    std::string path_;
-};
-
 } // namespace
 
 TEST_CASE("a store that fills up costs the snapshot and nothing else", "[show4-store-full]")
@@ -139,14 +90,14 @@ TEST_CASE("a store that fails costs the snapshot and nothing else", "[show4-stor
 TEST_CASE("old data that cannot be read costs the snapshot and nothing else", "[show4-read-error]")
 {
     Random random;
-    const BadDisk disk;
+    const ScsiDisk disk;
     const auto origin = whole_disk_origin(disk.path());
     const Disk live(origin->path());
     live.fill(random);
     copy(origin->path(), the_copy(), origin->size());
     tool({"create", "-n", "s1", "--store", store_disk(), origin->device()});
     const Bytes chunk = origin->status().chunk.bytes();
-    const Bytes bad{Sectors{BadDisk::bad_sector}.bytes().count / chunk.count * chunk.count};
+    const Bytes bad{Sectors{ScsiDisk::bad_sector}.bytes().count / chunk.count * chunk.count};
     CHECK(differences(origin->image("s1"), the_copy(), origin->size(), chunk, Cached::no) == "");
 
     disk.fail_reads(true);
