@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+//
+// A filesystem that somebody holds frozen with fsfreeze(8): attach, create and detach use it as it is, do not hang,
+// and leave it frozen; so they do when it is thawed under them.
+#include "catch.h"
+#include "command.h"
+#include "disk.h"
+#include "environment.h"
+#include "origin.h"
+#include "records.h"
+#include "wait.h"
+
+#include <chrono>
+#include <filesystem>
+#include <fmt/format.h>
+#include <functional>
+#include <thread>
+#include <utility>
+
+using namespace dmsnap;
+using namespace dmsnap::literals;
+using namespace dmsnap::test;
+
+namespace {
+
+constexpr int never_longer = 60; // seconds
+
+/// Runs dmsnap, which must be done in time, and succeed.
+void must_end(const Arguments& arguments)
+{
+    Arguments command = {"dmsnap"};
+    command.insert(command.end(), arguments.begin(), arguments.end());
+    Background tool(command);
+    const int status = tool.wait(never_longer);
+    INFO(tool.output());
+    CHECK(status == 0);
+}
+
+/// Whether somebody holds it frozen: a second one is refused then.
+bool is_frozen(const Filesystem& filesystem)
+{
+    if (run({"fsfreeze", "--freeze", filesystem.directory()}).status != 0)
+        return true;
+    must({"fsfreeze", "--unfreeze", filesystem.directory()});
+    return false;
+}
+
+/// Waits until a writer has run into the frozen filesystem.
+void wait_until_blocked(const RecordWriter& writer)
+{
+    std::uint64_t seen = 0;
+    wait_until("the writer is blocked", never_longer, [&] {
+        const std::uint64_t before = std::exchange(seen, writer.begun());
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        return before == seen && writer.begun() == seen;
+    });
+}
+
+void use_frozen(const std::string& type)
+{
+    const auto origin = lvm_origin(origin_disk(), 64_MiB);
+    Filesystem filesystem(origin->path(), type);
+    const DmDevice store("test-store", fmt::format("0 262144 linear {} 0", store_disk()));
+    RecordWriter writer(filesystem.directory() + "/records");
+    writer.write_on(3);
+    {
+        const Frozen frozen(filesystem);
+        wait_until_blocked(writer);
+        const std::uint64_t durable = writer.durable();
+        must_end({"attach", origin->device()});
+        CHECK(is_frozen(filesystem));
+        must_end({"create", "-n", "s1", "--store", store.path(), origin->device()});
+        CHECK(is_frozen(filesystem));
+        CHECK(list_field("s1", "consistency") == "fs");
+        copy(origin->path(), the_copy(), origin->size());
+        CHECK(differences(origin->image("s1"), the_copy(), origin->size(), 16_KiB, Cached::no) == "");
+        must_end({"detach", "--force", origin->device()});
+        CHECK(is_frozen(filesystem));
+        must_end({"create", "-n", "s2", "--store", store.path(), origin->device()}); // attaches as well
+        CHECK(is_frozen(filesystem));
+        CHECK(writer.durable() == durable);
+    }
+    writer.write_on(5);
+    CHECK(differences(origin->image("s2"), the_copy(), origin->size(), 16_KiB, Cached::no) == "");
+    must_end({"detach", "--force", origin->device()});
+    writer.write_on(5);
+    writer.stop();
+    filesystem.unmount();
+    check_filesystem(origin->path(), type);
+    check_frozen_copy(the_copy(), origin->size(), type);
+}
+
+/// Writes on the device that take as long as its base does, one after the other, and change nothing.
+class SlowWrites {
+public:
+    explicit SlowWrites(const Origin& origin)
+        : writes_({"sh", "-c", "touch /tmp/slow; while [ -e /tmp/slow ] && dd $0; do :; done",
+              fmt::format("if={0} of={0} bs=4k count=1 iflag=direct oflag=direct conv=notrunc skip={1} seek={1}",
+                  origin.path(), origin.size().count / 4096 - 1)})
+    {
+    }
+    /// Lets the last one end.
+    void stop()
+    {
+        std::filesystem::remove("/tmp/slow");
+        writes_.wait(never_longer);
+    }
+
+private:
+    Background writes_;
+};
+
+/// Whether dmsnap is in the middle of taking a point.
+bool point_under_way()
+{
+    return run({"sh", "-c", "grep -q interpose_take /proc/$(pidof -s dmsnap)/stack"}).status == 0;
+}
+
+/// Takes a point that waits for a write under way, and thaws the filesystem meanwhile.
+void create_and_thaw(
+    const std::string& name, const Origin& origin, const Filesystem& filesystem, const std::function<bool()>& now)
+{
+    SlowWrites writes(origin);
+    Background create({"dmsnap", "create", "-n", name, "--deadline", "60", origin.device()});
+    wait_until("the moment to thaw", never_longer, [&] { return now() || !create.running(); });
+    REQUIRE(create.running());
+    Background thaw({"fsfreeze", "--unfreeze", filesystem.directory()}); // may wait for the point
+    const int status = create.wait(never_longer);
+    INFO(create.output());
+    CHECK(status == 0);
+    thaw.wait(never_longer);
+    writes.stop();
+    CHECK_FALSE(is_frozen(filesystem));
+}
+
+} // namespace
+
+TEST_CASE("a frozen ext4 is used as it is and left frozen", "[fsfreeze-ext4]") { use_frozen("ext4"); }
+TEST_CASE("a frozen xfs is used as it is and left frozen", "[fsfreeze-xfs]") { use_frozen("xfs"); }
+
+TEST_CASE("a filesystem thawed while a point is taken hangs nobody", "[fsfreeze-thaw]")
+{
+    const auto table = [](unsigned delay) {
+        return fmt::format("0 131072 delay {0} 0 0 {0} 0 {1}\n", origin_disk(), delay);
+    };
+    const DmDevice slow("test-slow", table(0));
+    const auto origin = whole_disk_origin(slow.path());
+    Filesystem filesystem(origin->path(), "ext4");
+    tool({"create", "-n", "first", "--store", store_disk(), origin->device()});
+    must({"sync", "--file-system", filesystem.directory()});
+
+    must({"fsfreeze", "--freeze", filesystem.directory()});
+    slow.replace_table(table(2000));
+    create_and_thaw("theirs", *origin, filesystem, point_under_way);
+
+    // Frozen by the point itself, and thawed as soon as it is: a point as after a power cut.
+    const Arguments thaw = {"fsfreeze", "--unfreeze", filesystem.directory()};
+    create_and_thaw("ours", *origin, filesystem, [&] { return run(thaw).status == 0; });
+    CHECK(list_field("ours", "consistency") == "crash");
+
+    slow.replace_table(table(0));
+    tool({"create", "-n", "kept", origin->device()});
+    CHECK(list_field("kept", "consistency") == "fs");
+    CHECK_FALSE(is_frozen(filesystem));
+    must({"touch", filesystem.directory() + "/still-writable"});
+    filesystem.unmount();
+    check_filesystem(origin->path(), "ext4");
+    for (const std::string point : {"theirs", "ours", "kept"}) {
+        copy(origin->image(point), the_copy(), origin->size());
+        const DmDevice device("test-copy",
+            fmt::format("0 131072 linear {} {}\n", the_copy().path, Sectors::exactly(the_copy().start).count));
+        CHECK(run({"e2fsck", "-f", "-p", device.path()}).status <= 1); // replays a journal, finds no fault
+    }
+}
+
+TEST_CASE("freezing and thawing beside points hangs nobody", "[fsfreeze-race]")
+{
+    const auto origin = linear_origin(origin_disk(), 64_MiB, 2);
+    Filesystem filesystem(origin->path(), "ext4");
+    RecordWriter writer(filesystem.directory() + "/records");
+    tool({"create", "-n", "first", "--store", store_disk(), origin->device()});
+    const std::string loop = "while :; do fsfreeze -f $0; sleep 0.0$((RANDOM % 10)); fsfreeze -u $0; done";
+    {
+        const Background freezer({"bash", "-c", loop, filesystem.directory()});
+        for (std::uint64_t i = 0; i < rounds("fsfreeze_points"); ++i)
+            must_end({i % 2 != 0 ? "checkpoint" : "create", "-n", fmt::format("p{}", i), origin->device()});
+    }
+    try_to({"fsfreeze", "--unfreeze", filesystem.directory()});
+    CHECK_FALSE(is_frozen(filesystem));
+    writer.write_on(5);
+    writer.stop();
+    must_end({"detach", "--force", origin->device()});
+    filesystem.unmount();
+    check_filesystem(origin->path(), "ext4");
+}
