@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+//
+// LVM and others at work on an attached volume, with an image mounted and fio writing: whoever loads another table
+// ends the snapshots and the chain of changes at that instant, and hurts nothing else.
+#include "catch.h"
+#include "command.h"
+#include "disk.h"
+#include "dm-interpose.h"
+#include "environment.h"
+#include "load.h"
+#include "origin.h"
+#include "wait.h"
+
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <fmt/format.h>
+#include <optional>
+#include <thread>
+#include <utility>
+
+using namespace dmsnap;
+using namespace dmsnap::literals;
+using namespace dmsnap::test;
+
+namespace {
+
+constexpr Bytes volume_size = 80_MiB;
+constexpr Bytes load_file_size = 8_MiB;
+
+void shell(const std::string& command) { must({"bash", "-c", command}); }
+void try_shell(const std::string& command) { try_to({"bash", "-c", command}); }
+
+/// An LV in a VG of two PVs, on which it can be moved about.
+class Volume : public Origin {
+public:
+    Volume()
+        : first_("test-pv1", fmt::format("0 524288 linear {} 8192", origin_disk())),
+          second_("test-pv2", fmt::format("0 524288 linear {} 1048576", origin_disk()))
+    {
+        shell("vgcreate -q -y test /dev/mapper/test-pv1 /dev/mapper/test-pv2");
+        shell(fmt::format("lvcreate -q -y -n origin -L {}b test /dev/mapper/test-pv1", volume_size.count));
+    }
+    ~Volume() override
+    {
+        try_shell("dmsnap detach --force --yes test/origin; vgchange -q -an test; vgremove -q -ff -y test;"
+                  "pvremove -q -y /dev/mapper/test-pv1 /dev/mapper/test-pv2");
+    }
+
+    std::string device() const override { return "test/origin"; }
+    std::string dm_name() const override { return "test-origin"; }
+    std::string path() const override { return "/dev/test/origin"; }
+
+private:
+    DmDevice first_;
+    DmDevice second_;
+};
+
+std::string table() { return must({"dmsetup", "table", "test-origin"}); }
+bool attached() { return table().find(INTERPOSE_TARGET) != std::string::npos; }
+
+std::string events_of_image(const std::string& point)
+{
+    return must({"dmsetup", "info", "-c", "--noheadings", "-o", "events", "dmsnap-" + point});
+}
+
+/// An attached volume with a filesystem at work and, in turns, a snapshot whose image is mounted.
+class Scene {
+public:
+    Scene()
+        : filesystem_(volume_.path(), "ext4"), load_(filesystem_.directory(), load_file_size, random_),
+          user_(std::in_place, Arguments{"sh", "-c", "cd \"$0\" && exec sleep 1000", filesystem_.directory()})
+    {
+        load_.start();
+    }
+
+    const Volume& volume() const { return volume_; }
+
+    /// Takes the snapshot `s1`, keeps a copy to compare it with, and mounts it.
+    void begin()
+    {
+        {
+            const Frozen frozen(filesystem_);
+            copy(volume_.path(), the_copy(), volume_size);
+            tool({"create", "-n", "s1", "--store", store_disk(), volume_.device()});
+        }
+        generation_ = volume_.generation();
+        image_ = volume_.image("s1");
+        mounted_.emplace(image_, "ext4");
+        events_ = events_of_image("s1");
+        REQUIRE(load_.running());
+    }
+
+    /// What must hold once another table has taken the device.
+    void check_ended()
+    {
+        CHECK_FALSE(attached());
+        CHECK(error_of_reading("/dev/mapper/dmsnap-s1") == EIO);
+        CHECK(list_field("s1", "snap_attr").substr(4, 1) == "I");
+        CHECK(list_field("s1", "reason") == INTERPOSE_FAILURE_DETACHED);
+        CHECK(events_of_image("s1") != events_);
+        CHECK(run_tool({"status", volume_.device()}).status == 5);
+        check_chain_broken();
+    }
+
+    /// Attached anew it is another chain, and the old image stays what it is.
+    void check_new_chain()
+    {
+        tool({"checkpoint", "-n", "c1", volume_.device()});
+        CHECK(volume_.generation() != generation_);
+        check_chain_broken();
+        CHECK(run_tool({"changed", "--since", generation_ + ":1", volume_.device()}).status == 7);
+        CHECK(error_of_reading("/dev/mapper/dmsnap-s1") == EIO);
+        CHECK(tool({"changed", "--since", "c1", volume_.device()}).size() < 1000000);
+    }
+
+    /// What must hold if it has not.
+    void check_untouched()
+    {
+        CHECK(attached());
+        CHECK(volume_.generation() == generation_);
+        CHECK(list_field("s1", "valid") == INTERPOSE_VALIDITY_VALID);
+        CHECK(run_tool({"changed", "--since", "s1", volume_.device()}).status == 0);
+        CHECK(differences(image_, the_copy(), volume_size, 16_KiB, Cached::no) == "");
+    }
+
+    void end()
+    {
+        mounted_.reset();
+        CHECK(load_.running());
+        tool({"remove", "s1"});
+        CHECK_FALSE(std::filesystem::exists("/dev/mapper/dmsnap-s1"));
+        if (attached())
+            tool({"detach", volume_.device()});
+        CHECK(must({"dmsetup", "ls"}).find("dmsnap") == std::string::npos);
+    }
+
+    /// Ends the load and looks whether all that was written is there.
+    void finish()
+    {
+        load_.stop();
+        user_.reset();
+        filesystem_.unmount();
+        check_filesystem(volume_.path(), "ext4");
+    }
+
+    void unmount_image() { mounted_.reset(); }
+
+private:
+    void check_chain_broken()
+    {
+        const Result changed = run_tool({"changed", "--since", "s1", volume_.device()});
+        CHECK(changed.status == 7);
+        CHECK(changed.out == "");
+    }
+
+    Random random_;
+    Volume volume_;
+    Filesystem filesystem_;
+    Load load_;
+    std::optional<Background> user_; ///< fio makes pauses, in which the filesystem could be unmounted
+    std::string generation_;
+    std::string image_;
+    std::string events_;
+    std::optional<MountedImage> mounted_;
+};
+
+/// What loads another table, and how that is taken back.
+struct Swap {
+    std::string command;
+    std::string back = {};
+};
+
+void swap_behind_our_back(const std::vector<Swap>& swaps)
+{
+    Scene scene;
+    for (const Swap& swap : swaps) {
+        INFO(swap.command);
+        scene.begin();
+        shell(swap.command);
+        scene.check_ended();
+        if (!swap.back.empty())
+            shell(swap.back);
+        scene.check_new_chain();
+        scene.end();
+    }
+    scene.finish();
+}
+
+} // namespace
+
+TEST_CASE("a table that LVM loads ends snapshots and chain, and hurts nothing", "[lvm-behind-reload]")
+{
+    swap_behind_our_back({
+        {"lvchange -q --refresh test/origin"},
+        {"lvextend -q -L+4m test/origin"},
+        {"lvcreate -q -y -s -n thick -L 32m test/origin", "lvremove -q -y test/thick"},
+    });
+}
+
+TEST_CASE("a volume that LVM moves ends snapshots and chain, and is not hurt", "[lvm-behind-move]")
+{
+    swap_behind_our_back({
+        {"pvmove -q -i 1 -n origin /dev/mapper/test-pv1 /dev/mapper/test-pv2"},
+        {"dmsetup table test-origin | sed 's/interpose \\([^ ]* [^ ]*\\) .*/linear \\1/' | dmsetup load test-origin;"
+         "dmsetup suspend test-origin; dmsetup resume test-origin"},
+        {"vgchange -q --refresh test"},
+    });
+}
+
+TEST_CASE("a device that is suspended for a while keeps snapshots and chain", "[lvm-behind-suspend]")
+{
+    Scene scene;
+    scene.begin();
+    for (const std::string options : {"", "--nolockfs", "--noflush --nolockfs"}) {
+        INFO(options);
+        shell("dmsetup suspend test-origin " + options);
+        Background read({"dd", "if=/dev/dmsnap/s1/test-origin", "of=/dev/null", "bs=1M", "count=8", "iflag=direct"});
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));
+        CHECK(read.running()); // it waits, as a read of the device itself does
+        CHECK(run_tool({"list"}).status == 0);
+        CHECK(run_tool({"status"}).status == 0);
+        shell("dmsetup resume test-origin");
+        const int status = read.wait(60);
+        INFO(read.output());
+        CHECK(status == 0);
+        scene.check_untouched();
+    }
+    scene.end();
+    scene.finish();
+}
+
+TEST_CASE("what removes unused devices leaves an attached volume alone", "[lvm-behind-remove]")
+{
+    Scene scene;
+    scene.begin();
+    // The store is open to nobody but the module: it goes, and the snapshot with it.
+    try_shell("dmsetup remove_all");
+    CHECK(attached());
+    CHECK(list_field("s1", "reason") == INTERPOSE_FAILURE_STORE_REMOVED);
+    CHECK(error_of_reading(scene.volume().image("s1")) == EIO);
+    CHECK(run_tool({"changed", "--since", "s1", scene.volume().device()}).status == 0);
+    scene.end();
+
+    scene.begin();
+    for (const std::string command : {"lvchange -q -an test/origin", "vgchange -q -an test",
+             "lvremove -q -y test/origin", "dmsetup remove test-origin"})
+        CHECK(run({"bash", "-c", command}).status != 0);
+    scene.check_untouched();
+    scene.end();
+
+    scene.begin();
+    scene.unmount_image();
+    try_shell("blkdeactivate -u -l wholevg"); // the filesystem is in use
+    CHECK(attached());
+    scene.end();
+    scene.finish();
+}
