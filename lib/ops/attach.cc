@@ -113,7 +113,7 @@ void require_movable(const Candidate& candidate)
         if (const auto word = other->type == "raid" ? begins_something(*other) : std::nullopt)
             throw refused(candidate,
                 fmt::format("its table says \"{}\", which would begin anew with every load of it", *word),
-                fmt::format("lvchange --refresh {} when lvs shows it in sync, then again", candidate.block.name()));
+                "lvchange --refresh on it once lvs shows it in sync, then again");
     }
 }
 

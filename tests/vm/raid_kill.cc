@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 //
-// A raid device is suspended for a moment by a child of the tool. Whoever of the two is killed then, the other ends it.
+// A raid device is suspended for a moment by a child of the tool. Whoever of the two is killed then, the other ends it;
+// what fails is put back.
+#include "base/error.h"
 #include "catch.h"
 #include "command.h"
+#include "dm/libdevmapper.h"
 #include "environment.h"
 #include "kinds.h"
 #include "origin.h"
 #include "records.h"
 #include "wait.h"
 
+#include <algorithm>
+#include <cctype>
 #include <csignal>
 #include <filesystem>
 #include <fmt/format.h>
@@ -111,4 +116,75 @@ TEST_CASE("the critical section of a raid device ends whoever is killed in it", 
         return must({"lvs", "--noheadings", "-o", "raid_sync_action", "test/origin"}).find("idle") != std::string::npos;
     });
     CHECK(std::stoul(must({"lvs", "--noheadings", "-o", "raid_mismatch_count", "test/origin"})) == 0);
+}
+
+namespace {
+
+std::string number_of(const std::string& disk)
+{
+    std::string text = must({"lsblk", "--nodeps", "--noheadings", "--output", "MAJ:MIN", disk});
+    text.erase(
+        std::remove_if(text.begin(), text.end(), [](unsigned char c) { return std::isspace(c) != 0; }), text.end());
+    return text;
+}
+
+Table linear_table(std::uint64_t sectors)
+{
+    return parse_table(fmt::format("0 {} linear {} 0\n", sectors, number_of(origin_disk())));
+}
+
+Table interpose_table(const std::string& base)
+{
+    return parse_table(fmt::format("0 32768 interpose {} 0 aaaaaaaa-1111-4111-8111-111111111111 32\n", base));
+}
+
+/// A live device of 32768 sectors, "test-origin", that stands on nothing yet.
+struct Swapped {
+    DmDevice device{"test-origin", to_text(linear_table(32768))};
+    std::unique_ptr<Dm> dm = make_libdevmapper();
+    DmName name{"test-origin"};
+    DmName base{"test-base"};
+
+    ~Swapped() { try_to({"dmsetup", "remove", "--retry", "test-base"}); }
+    std::string number_of_base() const { return dm->info(base).value().number.text(); }
+    void check_runs(const Table& table) const
+    {
+        const DmInfo info = dm->info(name).value();
+        CHECK_FALSE(info.suspended);
+        CHECK_FALSE(info.inactive_table);
+        CHECK(dm->table(name) == table);
+        must({"dd", "if=/dev/zero", "of=" + device.path(), "bs=4k", "count=1", "oflag=direct", "status=none"});
+    }
+};
+
+} // namespace
+
+TEST_CASE("a swap that the kernel refuses while the device is suspended is put back", "[swap-suspended]")
+{
+    const Swapped world;
+    // Too small, which shows only when it runs.
+    world.dm->prepare({world.base, "TEST-base", linear_table(16384), Visibility::private_device, false});
+    world.dm->load(world.name, interpose_table(world.number_of_base()));
+    CHECK_THROWS_AS(world.dm->swap_suspended({world.name, world.base, linear_table(32768), true}), Error);
+    world.check_runs(linear_table(32768));
+    CHECK(world.dm->info(world.base).value().suspended);
+}
+
+TEST_CASE("a swap may be asked for again", "[swap-suspended]")
+{
+    const Swapped world;
+    world.dm->prepare({world.base, "TEST-base", linear_table(32768), Visibility::private_device, false});
+    const Table above = interpose_table(world.number_of_base());
+    world.dm->load(world.name, above);
+    for (int i = 0; i < 2; ++i) {
+        world.dm->swap_suspended({world.name, world.base, linear_table(32768), true});
+        world.check_runs(above);
+        CHECK_FALSE(world.dm->info(world.base).value().suspended);
+    }
+    world.dm->load(world.name, linear_table(32768));
+    for (int i = 0; i < 2; ++i) {
+        world.dm->swap_suspended({world.name, world.base, above, false});
+        world.check_runs(linear_table(32768));
+        CHECK(world.dm->info(world.base).value().suspended);
+    }
 }
