@@ -15,6 +15,8 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <functional>
+#include <memory>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -117,17 +119,33 @@ bool point_under_way()
     return run({"sh", "-c", "grep -q interpose_take /proc/$(pidof -s dmsnap)/stack"}).status == 0;
 }
 
+/// Begins to take a point and returns at the moment `now`, which is while the point waits for a write under way.
+std::unique_ptr<Background> create_until(
+    const std::string& name, const Origin& origin, const std::function<bool()>& now)
+{
+    for (int tries = 20; tries > 0; --tries) {
+        auto create = std::make_unique<Background>(
+            Arguments{"dmsnap", "create", "-n", name, "--deadline", "60", origin.device()});
+        wait_until("the moment to thaw", never_longer, [&] { return now() || !create->running(); });
+        if (create->running())
+            return create;
+        // It came between two writes and had none to wait for.
+        INFO(create->output());
+        REQUIRE(create->wait(never_longer) == 0);
+        tool({"remove", name});
+    }
+    throw std::runtime_error("no point waited for a write");
+}
+
 /// Takes a point that waits for a write under way, and thaws the filesystem meanwhile.
 void create_and_thaw(
     const std::string& name, const Origin& origin, const Filesystem& filesystem, const std::function<bool()>& now)
 {
     SlowWrites writes(origin);
-    Background create({"dmsnap", "create", "-n", name, "--deadline", "60", origin.device()});
-    wait_until("the moment to thaw", never_longer, [&] { return now() || !create.running(); });
-    REQUIRE(create.running());
+    const auto create = create_until(name, origin, now);
     Background thaw({"fsfreeze", "--unfreeze", filesystem.directory()}); // may wait for the point
-    const int status = create.wait(never_longer);
-    INFO(create.output());
+    const int status = create->wait(never_longer);
+    INFO(create->output());
     CHECK(status == 0);
     thaw.wait(never_longer);
     writes.stop();
