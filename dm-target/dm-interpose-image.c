@@ -148,9 +148,9 @@ static int image_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	if (r)
 		goto release_point;
 	r = image_check_base(image);
-	r = r
-		    ?: image_get_device(image, store, &image->store,
-					"the store's device cannot be opened");
+	if (r)
+		goto put_base;
+	r = image_get_device(image, store, &image->store, "the store's device cannot be opened");
 	if (r)
 		goto put_base;
 	r = dm_set_target_max_io_len(ti, 1U << image->origin->chunk_shift);

@@ -59,12 +59,12 @@ PointWish wish_of(const Arguments& arguments, PointKind kind)
 }
 
 /// Nothing unless --store names a device; asks if something may be lost.
-std::optional<StoreWish> store_of(
-    const Arguments& arguments, const Change& change, const Machine& machine, const BlockDevice& origin)
+std::optional<StoreWish> store_of(const Arguments& arguments, Change& change, const BlockDevice& origin)
 {
     const std::string* path = arguments.value("store");
     if (path == nullptr)
         return std::nullopt;
+    const Machine machine = survey(change.dm());
     const BlockDevice device = resolve(*path);
     StoreWish wish{StoreFacts(), *path, draw_uuid(machine), false};
     wish.facts.device = device;
@@ -82,10 +82,11 @@ int take(const Arguments& arguments, PointKind kind)
     PointWish wish = wish_of(arguments, kind);
     Change change(arguments, false);
     const BlockDevice block = resolve(arguments.objects().front());
+    // LVM does not wait for the answer to a question.
+    const auto store = store_of(arguments, change, block);
     change.bar_lvm(block);
     const Machine machine = survey(change.dm());
     wish.new_origin = draw_uuid(machine);
-    const auto store = store_of(arguments, change, machine, block);
     FreezeFacts freeze = read_freeze_facts(block);
     wish.freeze = std::move(freeze.devices);
     wish.mount_points = std::move(freeze.mount_points);

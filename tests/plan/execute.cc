@@ -4,18 +4,10 @@
 #include "catch.h"
 #include "world.h"
 
-#include <functional>
-
 using namespace dmsnap;
 using namespace dmsnap::test;
 
 namespace {
-
-struct Scenario {
-    const char* name;
-    std::function<World()> make;
-    std::function<Plan(World&)> plan;
-};
 
 Plan take_snapshot(World& world)
 {

@@ -185,12 +185,7 @@ public:
     void create(const NewDevice& device) override
     {
         trouble.during(device.name.text(), [&] {
-            if (devices.count(device.name) != 0)
-                throw Error(device.name.text(), "create it", EEXIST);
-            require_numbers(device.table);
-            FakeDevice& made = devices[device.name] = {device.uuid, next_number(), {}, {}, false, device.read_only};
-            trouble.pass_moment();
-            made.inactive = device.table;
+            FakeDevice& made = make(device);
             trouble.pass_moment();
             start(made);
         });
@@ -198,14 +193,7 @@ public:
 
     void prepare(const NewDevice& device) override
     {
-        trouble.during(device.name.text(), [&] {
-            if (devices.count(device.name) != 0)
-                throw Error(device.name.text(), "create it", EEXIST);
-            require_numbers(device.table);
-            FakeDevice& made = devices[device.name] = {device.uuid, next_number(), {}, {}, false, device.read_only};
-            trouble.pass_moment();
-            made.inactive = device.table;
-        });
+        trouble.during(device.name.text(), [&] { make(device); });
     }
 
     void load(const DmName& name, const Table& table) override
@@ -289,6 +277,18 @@ public:
     }
 
 private:
+    /// As it is before it runs.
+    FakeDevice& make(const NewDevice& device)
+    {
+        if (devices.count(device.name) != 0)
+            throw Error(device.name.text(), "create it", EEXIST);
+        require_numbers(device.table);
+        FakeDevice& made = devices[device.name] = {device.uuid, next_number(), {}, {}, false, device.read_only};
+        trouble.pass_moment();
+        made.inactive = device.table;
+        return made;
+    }
+
     FakeDevice& at(const DmName& name)
     {
         const auto found = devices.find(name);

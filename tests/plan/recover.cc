@@ -6,18 +6,10 @@
 
 #include "ops/change.h"
 
-#include <functional>
-
 using namespace dmsnap;
 using namespace dmsnap::test;
 
 namespace {
-
-struct Scenario {
-    const char* name;
-    std::function<World()> make;
-    std::function<Plan(World&)> plan;
-};
 
 World without_udev(World world)
 {

@@ -11,6 +11,8 @@
 #include "ops/take.h"
 #include "plan/execute.h"
 
+#include <functional>
+
 namespace dmsnap::test {
 
 inline const Uuid U = *Uuid::from_text("aaaaaaaa-1111-4111-8111-111111111111");
@@ -109,5 +111,12 @@ inline World world_with_snapshot(World world)
         throw *outcome.error;
     return world;
 }
+
+/// A plan to try in every way, and the machine it is for.
+struct Scenario {
+    const char* name;
+    std::function<World()> make;
+    std::function<Plan(World&)> plan;
+};
 
 } // namespace dmsnap::test

@@ -91,11 +91,23 @@ pvcreate --quiet "$DMSNAP_TEST_SPARE"
 vgcreate --quiet vg "$DMSNAP_TEST_SPARE"
 lvcreate --quiet --yes --name lv --size 16m vg
 flock /run/lock/lvm/V_vg sleep 3 &
-sleep 0.5
+while flock -n /run/lock/lvm/V_vg true; do :; done
 expect 0 'waiting for LVM' dmsnap attach vg/lv
 wait
 dmsnap detach vg/lv
 [ ! -e /run/lock/lvm/V_vg ] && [ ! -e /run/lock/lvm/V_vg:aux ]
+
+echo "== LVM does not wait for the answer to a question"
+mkfs.ext4 -qF "$store"
+mkfifo /tmp/answer
+script -qefc "dmsnap create -n asked --store $store vg/lv" /tmp/asked </tmp/answer &
+exec 4>/tmp/answer
+until grep -q 'Overwrite it' /tmp/asked 2>/dev/null; do :; done
+flock -n /run/lock/lvm/V_vg true
+echo n >&4
+exec 4>&-
+wait $! && exit 1
+rm -f /run/lock/lvm/V_vg
 expect 0 'lv' lvs --noheadings vg
 vgremove --quiet --force --yes vg
 pvremove --quiet "$DMSNAP_TEST_SPARE"
