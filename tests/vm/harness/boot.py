@@ -58,11 +58,11 @@ class Boot:
         self.kernel = options.kernel
         self.options = options
         self.tests = tests
+        self.job = Path(tempfile.mkdtemp(prefix="job", dir=work))
         self.logs = Path(options.logs) / f"{options.kernel}-{os.getpid()}-{len(list(work.glob('job*')))}"
         self.logs.mkdir(parents=True)
         for old in sorted(self.logs.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_LOGS]:
             shutil.rmtree(old, ignore_errors=True)
-        self.job = Path(tempfile.mkdtemp(prefix="job", dir=work))
         self._write_job()
         debug = options.kernel == "debug"
         append = ["console=ttyS0", "8250.nr_uarts=1", "panic=-1", "panic_on_warn=1", "loglevel=5", "mitigations=off",
@@ -73,8 +73,8 @@ class Boot:
             # With KASAN and lockdep emulated, systemd takes a minute to start, and so do rules for disks nobody uses.
             append += ["dmsnap.tiny", "brd.rd_nr=0", "loop.max_loop=0", "null_blk.nr_devices=0", "scsi_debug.add_host=0"]
         thread = options.thread or ("single" if any(test.single_thread for test in tests) else "multi")
-        self.machine = Machine(script("kernel", self.kernel), options.image, script("initrd", self.kernel),
-                               options.payload, self.job, self.logs, memory=options.memory or ("3G" if debug else "2G"),
+        self.machine = Machine(options.kernel_folder, options.image, options.initrd, options.payload,
+                               self.job, self.logs, memory=options.memory or ("3G" if debug else "2G"),
                                smp=options.smp, thread=thread, accel=options.accel, append=append + options.append,
                                restarts=any(test.restarts for test in tests))
         self.results = Lines(self.logs / "results")

@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: 2026 The dmsnap authors
 """The tables next to this folder: tests, rounds, kernels."""
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,15 +61,40 @@ def select(names):
 
 
 def groups(selected, merge=False):
-    """Lists of tests that share a boot; those of group `alone` share theirs with nobody.
+    """Lists of tests that may share a boot; those of group `alone` share theirs with nobody.
 
-    With `merge`, for a kernel slow to boot and to look for leaks, groups that may be emulated alike share one, too.
+    With `merge`, groups that may be emulated alike are one.
     """
     shared = {}
     for test in selected:
         key = test.name if test.group.endswith("alone") else test.single_thread if merge else test.group
         shared.setdefault(key, []).append(test)
     return list(shared.values())
+
+
+def weight(tests):
+    return sum(test.seconds for test in tests)
+
+
+def split(group, limit):
+    """The group in as few lists of about the same weight as keep them below about `limit` seconds."""
+    total = weight(group)
+    lists = [[] for _ in range(math.ceil(total / limit))]
+    before = 0
+    for test in group:
+        lists[int((before + test.seconds / 2) * len(lists) / total)].append(test)
+        before += test.seconds
+    return [tests for tests in lists if tests]
+
+
+def pieces(selected, jobs, debug=False):
+    """What `jobs` guests at a time boot for: lists of tests, the longest first so that all end at about the same time.
+
+    A kernel slow to boot and to look for leaks boots once for each guest.
+    """
+    limit = weight(selected) / (jobs if debug or jobs == 1 else 2 * jobs)
+    found = [piece for group in groups(selected, merge=debug) for piece in split(group, limit)]
+    return sorted(found, key=weight, reverse=True)
 
 
 # The columns of the table of rounds.

@@ -100,10 +100,14 @@ class Machine:
     def running(self):
         return self.process is not None and self.process.poll() is None
 
+    def kill(self):
+        """Whoever runs it sees it end; any thread may call this."""
+        if self.process:
+            self.process.send_signal(signal.SIGKILL)
+
     def stop(self):
         """Ends QEMU if it still runs, and frees what it used."""
-        if self.running():
-            self.process.send_signal(signal.SIGKILL)
+        self.kill()
         if self.process:
             self.process.wait()
         shutil.rmtree(self.scratch, ignore_errors=True)
