@@ -6,10 +6,13 @@
  *   read -> map -+- exception? -> store ------------------------------------> end
  *                `- none       -> base -> end_io: look again -+- still none -> end
  *                                                             `- exception -> store (worker)
+ *   no table of the origin is active, at map or when the base has answered: parked
+ *      -> one is again: from the start      -> another has taken the device: EIO
  *
  * A write goes to the base only after its chunk's exception can be found.  So data that came from the base is
- * old if, after it has arrived, there still is no exception.  A read that ends after the snapshot became
- * invalid, or after the origin's table was taken off the device, fails: nobody can vouch for it.
+ * old if, after it has arrived, there still is no exception, and a table of ours stands watch.  While none does,
+ * nobody knows what the base is being made to hold.  A read that ends after the snapshot became invalid
+ * fails.
  *
  * Reads do not cross chunks: device-mapper splits them at max_io_len.
  */
@@ -20,7 +23,7 @@
 
 /* Per-bio data: what a second attempt needs. */
 struct image_read {
-	struct work_struct work;
+	struct work_struct work; /* for a chunk whose exception came meanwhile */
 	struct interpose_image *image;
 	struct bvec_iter iter; /* as it came, sectors of the image */
 	unsigned short flags;
@@ -47,6 +50,9 @@ static int image_hold_point(struct interpose_image *image, u64 id, dev_t *base, 
 		goto unlock;
 	*error = "snapshot is invalid";
 	if (!interpose_snapshot_valid(origin, id))
+		goto unlock;
+	*error = "length differs from the origin's at the snapshot";
+	if (image->ti->len != point->length)
 		goto unlock;
 	*error = "origin is suspended";
 	if (!origin->active)
@@ -107,11 +113,8 @@ static int image_find_origin(struct interpose_image *image, char **argv)
 	if (!image->origin)
 		return -ENODEV;
 	ti->error = "snapshot is of another generation";
-	if (uuid_equal(&image->origin->generation, &generation)) {
-		ti->error = "length differs from the origin's";
-		if (ti->len == image->origin->length)
-			return 0;
-	}
+	if (uuid_equal(&image->origin->generation, &generation))
+		return 0;
 	interpose_origin_unref(image->origin);
 	return -ESTALE;
 }
@@ -184,12 +187,28 @@ static void image_dtr(struct dm_target *ti)
 	kfree(image);
 }
 
-/* Whether what is read now, or was read just now, is the snapshot's. */
-static bool image_usable(const struct interpose_image *image)
+static bool image_valid(const struct interpose_image *image)
 {
-	smp_rmb(); /* data first, then the verdict on it */
-	return READ_ONCE(image->origin->active) &&
-	       interpose_snapshot_valid(image->origin, image->id);
+	return interpose_snapshot_valid(image->origin, image->id);
+}
+
+/* Keeps a read while no table of the origin is active.  Return: whether it is no longer the caller's. */
+static bool image_park(struct interpose_image *image, struct bio *bio)
+{
+	struct interpose_origin *origin = image->origin;
+	unsigned long flags;
+	bool parked;
+
+	if (READ_ONCE(origin->active))
+		return false;
+	spin_lock_irqsave(&origin->lock, flags);
+	parked = !origin->active && image_valid(image);
+	if (parked) {
+		interpose_bio_detach(bio);
+		bio_list_add(&origin->parked, bio);
+	}
+	spin_unlock_irqrestore(&origin->lock, flags);
+	return parked;
 }
 
 /* Aims a read, as it came, at the exception of its chunk, if there is one. */
@@ -207,16 +226,15 @@ static bool aim_at_exception(struct interpose_image *image, struct bio *bio, sec
 	return true;
 }
 
-static int image_map(struct dm_target *ti, struct bio *bio)
+/* Decides about a read as it came: DM_MAPIO_*. */
+static int image_aim(struct interpose_image *image, struct bio *bio)
 {
 	struct image_read *read = bio_read_data(bio);
-	struct interpose_image *image = ti->private;
 
-	if (bio_op(bio) != REQ_OP_READ || !image_usable(image))
+	if (!image_valid(image))
 		return DM_MAPIO_KILL;
-	read->image = image;
-	read->iter = bio->bi_iter;
-	read->flags = bio->bi_flags;
+	if (image_park(image, bio))
+		return DM_MAPIO_SUBMITTED;
 	read->from_base = !aim_at_exception(image, bio, read->iter.bi_sector);
 	if (read->from_base) {
 		bio_set_dev(bio, image->base->bdev);
@@ -225,10 +243,22 @@ static int image_map(struct dm_target *ti, struct bio *bio)
 	return DM_MAPIO_REMAPPED;
 }
 
-/* The second attempt: the same read again, from the store. */
-static void read_again(struct work_struct *work)
+static int image_map(struct dm_target *ti, struct bio *bio)
 {
-	struct image_read *read = container_of(work, struct image_read, work);
+	struct image_read *read = bio_read_data(bio);
+	struct interpose_image *image = ti->private;
+
+	if (bio_op(bio) != REQ_OP_READ)
+		return DM_MAPIO_KILL;
+	read->image = image;
+	read->iter = bio->bi_iter;
+	read->flags = bio->bi_flags;
+	return image_aim(image, bio);
+}
+
+/* A further attempt: the same read from the start. */
+static void read_again(struct image_read *read)
+{
 	struct bio *bio = dm_bio_from_per_bio_data(read, sizeof(*read));
 
 	/* 6.1 ends a merged bio with the next one of its request still linked. */
@@ -238,11 +268,33 @@ static void read_again(struct work_struct *work)
 	atomic_set(&bio->__bi_remaining, 1);
 	bio->bi_status = BLK_STS_OK;
 	bio->bi_opf &= ~REQ_NOWAIT;
-	read->from_base = false;
-	if (aim_at_exception(read->image, bio, read->iter.bi_sector))
+	switch (image_aim(read->image, bio)) {
+	case DM_MAPIO_REMAPPED:
 		submit_bio_noacct(bio);
-	else
-		bio_io_error(bio); /* swept: the snapshot became invalid meanwhile */
+		break;
+	case DM_MAPIO_KILL:
+		bio_io_error(bio);
+		break;
+	}
+}
+
+static void read_work(struct work_struct *work)
+{
+	read_again(container_of(work, struct image_read, work));
+}
+
+/* Reads that were parked: a table of the origin is active again, or the snapshots are invalid. */
+void interpose_image_unpark(struct interpose_origin *origin)
+{
+	struct bio_list parked;
+	struct bio *bio;
+
+	spin_lock_irq(&origin->lock);
+	parked = origin->parked;
+	bio_list_init(&origin->parked);
+	spin_unlock_irq(&origin->lock);
+	while ((bio = bio_list_pop(&parked)))
+		read_again(bio_read_data(bio));
 }
 
 static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
@@ -253,7 +305,10 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 
 	if (*error)
 		return DM_ENDIO_DONE;
-	if (!image_usable(image)) {
+	smp_rmb(); /* data first, then the verdict on it */
+	if (read->from_base && image_park(image, bio))
+		return DM_ENDIO_INCOMPLETE;
+	if (!image_valid(image)) {
 		*error = BLK_STS_IOERR;
 		return DM_ENDIO_DONE;
 	}
@@ -262,7 +317,7 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 				  chunk_of_sector(read->iter.bi_sector, origin->chunk_shift),
 				  image->id, NULL))
 		return DM_ENDIO_DONE;
-	INIT_WORK(&read->work, read_again);
+	INIT_WORK(&read->work, read_work);
 	queue_work(interpose_wq, &read->work);
 	return DM_ENDIO_INCOMPLETE;
 }
@@ -270,12 +325,12 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 static void status_info(struct interpose_image *image, char *result, unsigned int maxlen)
 {
 	struct interpose_origin *origin = image->origin;
-	bool usable = image_usable(image);
+	bool valid = image_valid(image);
 	unsigned int sz = 0;
 
 	DMEMIT("%u %pUb %s %llu %s", INTERPOSE_INTERFACE, &origin->generation,
-	       usable ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, image->id,
-	       usable ? INTERPOSE_NONE : interpose_failure_name(READ_ONCE(origin->failure)));
+	       valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, image->id,
+	       valid ? INTERPOSE_NONE : interpose_failure_name(READ_ONCE(origin->failure)));
 }
 
 /* INFO: the uapi header has the grammar; TABLE: what the ctr takes. */

@@ -493,6 +493,8 @@ int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char
 	unsigned int noio;
 	int r;
 
+	if (READ_ONCE(ip->origin->gone))
+		return -ESTALE;
 	noio = memalloc_noio_save();
 	r = run_message(ip, argc, argv, &answer);
 	memalloc_noio_restore(noio);

@@ -4,12 +4,16 @@
  * Origins: born with the first table that names them, handed from table to table, dead with the last.
  *
  *   ctr -> get --- none of that uuid: born, with a new generation
- *            `---- active on the same device: handed over with its points
- *   preresume: active       postsuspend: not active, images fail
- *   dtr -> put --- the last table: dead, images fail for good; memory goes with the last image
+ *            `---- active on the same device, and not longer: handed over with its points
+ *   preresume -> activate: it may have grown, parked reads of images go on
+ *   postsuspend -> deactivate: reads of images are parked, as those of the device itself are
+ *   dtr -> put --- the last table, or the one that was active and nobody of ours after it: gone,
+ *                  images fail for good; memory goes with the last image
  *
  * A table can only take an origin over while another table of the same device is active: what is loaded
- * while none is could not know what was written meanwhile.
+ * while none is could not know what was written meanwhile.  A stranger's resume that was under way at that
+ * time is found out by the dtr of the table it took off: device-mapper destroys it after the stranger has
+ * begun to take writes, so whoever asks about the time between is kept waiting until then.
  *
  * Snapshots only go from valid to invalid, all of an origin's at once, in interpose_origin_invalidate():
  * the lost copy of one chunk is a hole in every older snapshot too.
@@ -53,17 +57,32 @@ static void event_work(struct work_struct *work)
 }
 
 /* Queues work that holds the origin until it has run.  Context: any that holds the origin. */
-static void origin_queue(struct interpose_origin *origin, struct work_struct *work)
+static void origin_queue(struct interpose_origin *origin, struct workqueue_struct *wq,
+			 struct work_struct *work)
 {
 	kref_get(&origin->ref);
-	if (!queue_work(interpose_point_wq, work))
+	if (!queue_work(wq, work))
 		interpose_origin_unref(origin);
 }
 
 /* Something to see in status has changed.  Context: any that holds the origin. */
 void interpose_origin_event(struct interpose_origin *origin)
 {
-	origin_queue(origin, &origin->event_work);
+	origin_queue(origin, interpose_point_wq, &origin->event_work);
+}
+
+static void unpark_work(struct work_struct *work)
+{
+	struct interpose_origin *origin = container_of(work, struct interpose_origin, unpark_work);
+
+	interpose_image_unpark(origin);
+	interpose_origin_unref(origin);
+}
+
+/* Reads of images that were parked are looked at again.  Context: any that holds the origin. */
+static void origin_unpark(struct interpose_origin *origin)
+{
+	origin_queue(origin, interpose_wq, &origin->unpark_work);
 }
 
 /* Validity */
@@ -96,7 +115,8 @@ void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose
 		return;
 	pr_err("interpose: snapshots of origin %pUb are invalid: %s\n", &origin->uuid,
 	       interpose_failure_name(failure));
-	origin_queue(origin, &origin->sweep_work);
+	origin_queue(origin, interpose_point_wq, &origin->sweep_work);
+	origin_unpark(origin);
 	interpose_origin_event(origin);
 }
 
@@ -109,20 +129,23 @@ static void store_removed(void *owner)
 void interpose_origin_renew_newest(struct interpose_origin *origin)
 {
 	struct interpose_point *point;
+	u64 newest = 0, chunks = 0;
 	bool invalid = false;
-	u64 newest = 0;
 
 	lockdep_assert_held(&origin->mutex);
 	spin_lock_irq(&origin->lock);
 	list_for_each_entry(point, &origin->points, list) {
 		if (!point->snapshot)
 			continue;
-		if (interpose_snapshot_valid(origin, point->id))
+		if (interpose_snapshot_valid(origin, point->id)) {
 			newest = point->id;
-		else
+			chunks = chunks_in(point->length, origin->chunk_shift);
+		} else {
 			invalid = true;
+		}
 	}
 	WRITE_ONCE(origin->newest, newest);
+	origin->newest_chunks = chunks;
 	if (!invalid)
 		origin->failure = FAILURE_NONE;
 	spin_unlock_irq(&origin->lock);
@@ -314,11 +337,13 @@ static struct interpose_origin *origin_alloc(struct interpose *ip, const uuid_t 
 	INIT_LIST_HEAD(&origin->images);
 	spin_lock_init(&origin->lock);
 	INIT_LIST_HEAD(&origin->waiting);
+	bio_list_init(&origin->parked);
 	origin->copies = RB_ROOT;
 	init_waitqueue_head(&origin->copies_idle);
 	INIT_WORK(&origin->write_work, interpose_write_work);
 	INIT_WORK(&origin->sweep_work, sweep_work);
 	INIT_WORK(&origin->event_work, event_work);
+	INIT_WORK(&origin->unpark_work, unpark_work);
 	return origin;
 }
 
@@ -341,13 +366,23 @@ static char *handover_error(struct interpose_origin *origin, const struct interp
 		return "origin uuid is in use on another device";
 	if (!READ_ONCE(origin->active))
 		return "origin is suspended: its table can only be replaced while it is active";
-	if (origin->length != ip->ti->len)
-		return "length differs from the origin's";
+	if (ip->ti->len < READ_ONCE(origin->length))
+		return "length is less than the origin's";
 	if (origin->chunk_shift != chunk_shift)
 		return "chunk size differs from the origin's";
 	if (origin->block_bytes != bdev_logical_block_size(ip->base->bdev))
 		return "logical block differs from the origin's";
 	return NULL;
+}
+
+/* Memory for what must not fail once the device is suspended. */
+static int prepare_growth(struct interpose_origin *origin, struct interpose *ip,
+			  unsigned int chunk_shift)
+{
+	if (ip->ti->len == READ_ONCE(origin->length))
+		return 0;
+	ip->pass = interpose_map_create(chunks_in(ip->ti->len, chunk_shift));
+	return ip->pass ? 0 : -ENOMEM;
 }
 
 /**
@@ -368,6 +403,11 @@ struct interpose_origin *interpose_origin_get(struct interpose *ip, const uuid_t
 			origin = ERR_PTR(-EBUSY);
 			goto unlock;
 		}
+		if (prepare_growth(origin, ip, chunk_shift)) {
+			*error = "no memory for the origin to grow";
+			origin = ERR_PTR(-ENOMEM);
+			goto unlock;
+		}
 	} else {
 		origin = origin_alloc(ip, uuid, chunk_shift);
 		if (!origin) {
@@ -383,21 +423,130 @@ unlock:
 	return origin;
 }
 
+/* The device goes on, or has gone on, without us: nobody knows what is written.  Never undone. */
+static bool origin_forsake(struct interpose_origin *origin)
+{
+	lockdep_assert_held(&origins_mutex);
+	if (origin->gone)
+		return false;
+	WRITE_ONCE(origin->gone, true);
+	list_del(&origin->list);
+	interpose_origin_invalidate(origin, FAILURE_DETACHED);
+	return true;
+}
+
 /* A table goes.  Context: dtr, or ctr unwinding; sleeps. */
 void interpose_origin_put(struct interpose *ip)
 {
 	struct interpose_origin *origin = ip->origin;
-	bool last;
+	bool last, replaced, gone = false;
 
 	mutex_lock(&origins_mutex);
 	last = !--origin->tables;
-	if (last)
-		list_del(&origin->list);
+	replaced = READ_ONCE(origin->latest) == ip && !READ_ONCE(origin->active);
+	if (last || replaced)
+		gone = origin_forsake(origin);
 	mutex_unlock(&origins_mutex);
-	if (!last)
-		return;
-	interpose_origin_invalidate(origin, FAILURE_DETACHED);
-	interpose_origin_unref(origin);
+	if (gone)
+		dm_table_event(ip->ti->table); /* the device still listens to the table it lost */
+	interpose_map_destroy(ip->pass);
+	if (last)
+		interpose_origin_unref(origin);
+}
+
+/* Suspend and resume: a point under way ends first, and none begins until this device takes I/O again. */
+
+void interpose_origin_bar(struct interpose_origin *origin, bool barred)
+{
+	mutex_lock(&origin->change);
+	origin->barred = barred;
+	mutex_unlock(&origin->change);
+}
+
+/*
+ * What the origin grew by counts as changed in every epoch there is, and so does the chunk that was short.
+ * The fast path begins anew.
+ */
+static void origin_grow(struct interpose_origin *origin, struct interpose *ip)
+{
+	u64 known = origin->length >> origin->chunk_shift;
+	struct interpose_point *point;
+
+	lockdep_assert_held(&origin->mutex);
+	list_for_each_entry(point, &origin->points, list)
+		interpose_map_outgrow(point->changed, known);
+	if (origin->changed)
+		interpose_map_outgrow(origin->changed, known);
+	if (origin->pass)
+		swap(origin->pass, ip->pass);
+	WRITE_ONCE(origin->length, ip->ti->len);
+	origin->chunks = chunks_in(ip->ti->len, origin->chunk_shift);
+}
+
+static void set_active(struct interpose_origin *origin, struct interpose *ip)
+{
+	lockdep_assert_held(&origin->mutex);
+	spin_lock_irq(&origin->lock);
+	WRITE_ONCE(origin->active, ip);
+	spin_unlock_irq(&origin->lock);
+}
+
+/* A table that is shorter was loaded before the origin grew: what it leaves out cannot be shown. */
+static bool can_take_over(const struct interpose_origin *origin, const struct interpose *ip)
+{
+	return !READ_ONCE(origin->gone) && ip->ti->len >= origin->length;
+}
+
+static void take_over(struct interpose_origin *origin, struct interpose *ip)
+{
+	if (ip->ti->len > origin->length)
+		origin_grow(origin, ip);
+	/* The base may have had no table yet, and so no blocks of its own, when ours was loaded. */
+	WRITE_ONCE(origin->block_bytes, bdev_logical_block_size(ip->base->bdev));
+	set_active(origin, ip);
+	WRITE_ONCE(origin->latest, ip);
+	origin->barred = false;
+}
+
+/* The table takes the device's writes for nobody; it may be longer than the map. */
+static void take_nothing_over(struct interpose_origin *origin)
+{
+	interpose_map_destroy(origin->pass);
+	origin->pass = NULL;
+}
+
+/**
+ * interpose_origin_activate() - a table begins to take the device's writes
+ * Context: preresume; sleeps.
+ */
+void interpose_origin_activate(struct interpose *ip)
+{
+	struct interpose_origin *origin = ip->origin;
+	bool ours;
+
+	mutex_lock(&origin->change);
+	mutex_lock(&origin->mutex);
+	ours = can_take_over(origin, ip);
+	if (ours)
+		take_over(origin, ip);
+	else
+		take_nothing_over(origin);
+	mutex_unlock(&origin->mutex);
+	mutex_unlock(&origin->change);
+	if (!ours) {
+		mutex_lock(&origins_mutex);
+		origin_forsake(origin);
+		mutex_unlock(&origins_mutex);
+	}
+	origin_unpark(origin);
+}
+
+/* From here on another table may take the device's writes.  Context: postsuspend; sleeps. */
+void interpose_origin_deactivate(struct interpose *ip)
+{
+	mutex_lock(&ip->origin->mutex);
+	set_active(ip->origin, NULL);
+	mutex_unlock(&ip->origin->mutex);
 }
 
 /* The origin with a reference, NULL if there is none; for an image.  Context: sleeps. */

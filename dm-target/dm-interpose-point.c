@@ -112,18 +112,12 @@ static void take_free(struct kref *ref)
 	kfree(take);
 }
 
-static struct interpose_point *point_alloc(const struct interpose_origin *origin,
-					   const struct interpose_take_request *request)
+static struct interpose_point *point_alloc(const struct interpose_take_request *request)
 {
 	struct interpose_point *point = kzalloc(sizeof(*point), GFP_KERNEL);
 
 	if (!point)
 		return NULL;
-	point->changed = interpose_map_create(origin->chunks);
-	if (!point->changed) {
-		kfree(point);
-		return NULL;
-	}
 	uuid_copy(&point->uuid, &request->uuid);
 	point->snapshot = request->snapshot;
 	point->label = request->label;
@@ -143,13 +137,22 @@ static struct take *take_alloc(struct interpose_origin *origin,
 	take->request = *request;
 	take->deadline = ktime_add_ms(ktime_get(), request->deadline_ms);
 	init_completion(&take->done);
-	take->point = point_alloc(origin, request);
-	take->pass = interpose_map_create(origin->chunks);
-	if (!take->point || !take->pass) {
+	take->point = point_alloc(request);
+	if (!take->point) {
 		kref_put(&take->ref, take_free);
 		return NULL;
 	}
 	return take;
+}
+
+/* Context: origin->change, so that the origin does not grow; sleeps. */
+static int take_alloc_maps(struct take *take)
+{
+	u64 chunks = take->origin->chunks;
+
+	take->pass = interpose_map_create(chunks);
+	take->point->changed = interpose_map_create(chunks);
+	return take->pass && take->point->changed ? 0 : -ENOMEM;
 }
 
 /* The point of an earlier call with the same uuid, NULL if there is none. */
@@ -203,8 +206,11 @@ static void epoch_switch(struct take *take)
 	take->orphan = list_empty(&origin->points) ? origin->changed : NULL;
 	spin_lock_irq(&origin->lock);
 	point->id = ++origin->last_id;
-	if (point->snapshot)
+	point->length = origin->length;
+	if (point->snapshot) {
 		WRITE_ONCE(origin->newest, point->id);
+		origin->newest_chunks = origin->chunks;
+	}
 	swap(origin->pass, take->pass);
 	origin->changed = point->changed;
 	spin_unlock_irq(&origin->lock);
@@ -247,7 +253,6 @@ static void point_was_not_frozen(struct take *take)
 
 static int take_frozen(struct take *take)
 {
-	unsigned int noio = memalloc_noio_save();
 	struct interpose_frozen frozen;
 	int r;
 
@@ -259,7 +264,6 @@ static int take_frozen(struct take *take)
 		if (!interpose_thaw(&frozen) && !r)
 			point_was_not_frozen(take);
 	}
-	memalloc_noio_restore(noio);
 	return r;
 }
 
@@ -283,6 +287,9 @@ static int take_point(struct take *take)
 		return r;
 	if (atomic_read(&take->state) != TAKE_PENDING || ktime_after(ktime_get(), take->deadline))
 		return -ETIMEDOUT;
+	r = take_alloc_maps(take);
+	if (r)
+		return r;
 	interpose_gate_prepare(origin);
 	r = take_frozen(take);
 	interpose_gate_relax(origin);
@@ -292,10 +299,12 @@ static int take_point(struct take *take)
 static void take_work(struct work_struct *work)
 {
 	struct take *take = container_of(work, struct take, work);
+	unsigned int noio = memalloc_noio_save();
 
 	mutex_lock(&take->origin->change);
 	take->error = take_point(take);
 	mutex_unlock(&take->origin->change);
+	memalloc_noio_restore(noio);
 	if (!take->error)
 		interpose_origin_event(take->origin);
 	complete_all(&take->done);

@@ -205,50 +205,28 @@ static int interpose_end_io(struct dm_target *ti, struct bio *bio, blk_status_t 
 	return DM_ENDIO_DONE;
 }
 
-/* Suspend and resume: a point under way ends first, and none begins until this device takes I/O again. */
-
-static void bar(struct interpose_origin *origin, bool barred)
-{
-	mutex_lock(&origin->change);
-	origin->barred = barred;
-	mutex_unlock(&origin->change);
-}
-
-static void set_active(struct interpose_origin *origin, struct interpose *ip)
-{
-	mutex_lock(&origin->mutex);
-	WRITE_ONCE(origin->active, ip);
-	mutex_unlock(&origin->mutex);
-}
-
 static void interpose_presuspend(struct dm_target *ti)
 {
 	struct interpose *ip = ti->private;
 
-	bar(ip->origin, true);
+	interpose_origin_bar(ip->origin, true);
 }
 
 static void interpose_presuspend_undo(struct dm_target *ti)
 {
 	struct interpose *ip = ti->private;
 
-	bar(ip->origin, false);
+	interpose_origin_bar(ip->origin, false);
 }
 
-/* From here on another table may take the device's writes: images fail until one of ours is back. */
 static void interpose_postsuspend(struct dm_target *ti)
 {
-	struct interpose *ip = ti->private;
-
-	set_active(ip->origin, NULL);
+	interpose_origin_deactivate(ti->private);
 }
 
 static int interpose_preresume(struct dm_target *ti)
 {
-	struct interpose *ip = ti->private;
-
-	set_active(ip->origin, ip);
-	bar(ip->origin, false);
+	interpose_origin_activate(ti->private);
 	return 0;
 }
 
@@ -279,6 +257,17 @@ static u64 map_bound(const struct interpose_origin *origin)
 	return (max(origin->nr_points, 1U) + 1) * interpose_map_bytes_max(origin->chunks);
 }
 
+static const char *state_name(const struct interpose *ip)
+{
+	const struct interpose_origin *origin = ip->origin;
+
+	if (READ_ONCE(origin->gone))
+		return INTERPOSE_STATE_LOST;
+	if (origin->active == ip && !READ_ONCE(origin->barred))
+		return INTERPOSE_STATE_ACTIVE;
+	return INTERPOSE_STATE_SUSPENDED;
+}
+
 static void status_info(struct interpose *ip, char *result, unsigned int maxlen)
 {
 	struct interpose_origin *origin = ip->origin;
@@ -289,9 +278,7 @@ static void status_info(struct interpose *ip, char *result, unsigned int maxlen)
 	mutex_lock(&origin->mutex);
 	counts = count_points(origin);
 	DMEMIT("%u %pUb %s %llu %u %u %u ", INTERPOSE_INTERFACE, &origin->generation,
-	       origin->active == ip && !READ_ONCE(origin->barred) ? INTERPOSE_STATE_ACTIVE
-								  : INTERPOSE_STATE_SUSPENDED,
-	       origin->last_id, counts.points, counts.valid, counts.invalid);
+	       state_name(ip), origin->last_id, counts.points, counts.valid, counts.invalid);
 	spin_lock_irq(&origin->lock);
 	if (origin->shelf) {
 		interpose_shelf_status(origin->shelf, &index_bytes, &index_bound);

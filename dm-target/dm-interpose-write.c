@@ -122,9 +122,9 @@ enum verdict {
 /* How many chunks from write->next on have to be copied and are not being copied yet. */
 static u64 chunks_to_copy(struct interpose_origin *origin, const struct interpose_write *write)
 {
-	u64 room =
-		min3(interpose_copy_gap(origin, write->next),
-		     chunk_nr(write->last) - chunk_nr(write->next) + 1, (u64)INTERPOSE_COPY_PAGES);
+	u64 end = min(chunk_nr(write->last) + 1, origin->newest_chunks);
+	u64 room = min3(interpose_copy_gap(origin, write->next), end - chunk_nr(write->next),
+			(u64)INTERPOSE_COPY_PAGES);
 	u64 n = 1;
 
 	while (n < room && !interpose_shelf_find(origin->shelf, chunk_at(chunk_nr(write->next) + n),
@@ -139,6 +139,8 @@ static enum verdict write_judge(struct interpose_origin *origin, struct interpos
 	lockdep_assert_held(&origin->lock);
 	if (!origin->newest)
 		return NOTHING_TO_KEEP;
+	if (chunk_nr(write->next) >= origin->newest_chunks)
+		return KEPT; /* no snapshot goes that far */
 	if (interpose_copy_join(origin, write))
 		return JOINED;
 	if (interpose_shelf_find(origin->shelf, write->next, origin->newest, NULL))

@@ -8,8 +8,8 @@
  *                             | gate, pass, changed         `-- each owns the map of its epoch
  *                             `--> shelf in a store
  *
- * An origin outlives its tables' reloads; it dies with the last of them, and its memory with the last
- * image.  A point lives until it is dropped, and not while an image of it exists.
+ * An origin outlives its tables' reloads; it dies when the device goes on without one of them, and its
+ * memory goes with the last image.  A point lives until it is dropped, and not while an image of it exists.
  *
  * Locks, outermost first:
  *   origins_mutex   the list of origins; which tables belong to one
@@ -72,6 +72,7 @@ struct interpose_point {
 	struct list_head list; /* origin->mutex: in origin->points, ids rising */
 	u64 id;
 	uuid_t uuid;
+	sector_t length; /* of the origin when it was taken */
 	bool snapshot; /* origin->mutex: release makes it a checkpoint */
 	bool fs_consistent;
 	time64_t time;
@@ -81,21 +82,25 @@ struct interpose_point {
 };
 
 struct interpose_origin {
-	struct list_head list; /* origins_mutex: in origins, while it has tables */
+	struct list_head list; /* origins_mutex: in origins, until it is gone */
 	struct kref ref;
 	uuid_t uuid; /* the tool's */
 	uuid_t generation; /* ours, drawn at birth */
-	sector_t length;
+	sector_t length; /* change and mutex write, while the device is suspended: it may grow */
 	unsigned int chunk_shift; /* log2 of sectors */
-	u64 chunks;
+	u64 chunks; /* of length */
 	unsigned int block_bytes; /* logical block of the base */
 	struct mapped_device *md; /* the live device; outlives its tables, and so us */
 	unsigned int tables; /* origins_mutex */
+	const struct interpose
+		*latest; /* change writes: active, or the last that was; to compare with */
+	bool gone; /* origins_mutex writes, once: the device went on without us */
 
 	struct mutex change;
 	bool barred; /* change: the device is being suspended, no point may be taken */
 	struct mutex mutex;
-	struct interpose *active; /* mutex writes: the table that takes the device's writes */
+	struct interpose
+		*active; /* mutex and lock write: the table that takes the device's writes */
 	struct list_head points; /* mutex */
 	struct list_head images; /* mutex */
 	unsigned int nr_points; /* mutex */
@@ -115,6 +120,7 @@ struct interpose_origin {
 	/* What snapshots need: lock writes, the fast path reads. */
 	u64 last_id; /* of the newest point ever */
 	u64 newest; /* id of the newest valid snapshot, 0: nothing is to be kept */
+	u64 newest_chunks; /* how many it has: what grew since is not to be kept */
 	u64 invalid_upto; /* snapshots with ids up to this are invalid; only rises */
 	enum interpose_failure failure;
 
@@ -130,10 +136,13 @@ struct interpose_origin {
 	struct interpose_shelf *shelf; /* change and lock write */
 	struct interpose_copy *reserve; /* lock: memory for one chunk, for when there is no other */
 
+	struct bio_list parked; /* lock: reads of images, while active is NULL */
+
 	bool sweeping; /* lock: the store may soon have room */
 	struct work_struct write_work; /* looks at opened and waiting writes */
 	struct work_struct sweep_work; /* frees what an invalid snapshot held */
 	struct work_struct event_work; /* tells who waits on the device and on its images */
+	struct work_struct unpark_work; /* parked reads go on, or fail */
 };
 
 /* Target interpose: one table of a live device. */
@@ -143,6 +152,7 @@ struct interpose {
 	sector_t start;
 	bool provisional; /* what the table says, for the tool */
 	struct interpose_origin *origin;
+	struct interpose_map *pass; /* for an origin that grows; its own from preresume on */
 };
 
 /* Target interpose-image. */
@@ -183,6 +193,9 @@ struct interpose_write *interpose_bio_write(struct bio *bio);
 struct interpose_origin *interpose_origin_get(struct interpose *ip, const uuid_t *uuid,
 					      unsigned int chunk_shift, char **error);
 void interpose_origin_put(struct interpose *ip);
+void interpose_origin_bar(struct interpose_origin *origin, bool barred);
+void interpose_origin_activate(struct interpose *ip);
+void interpose_origin_deactivate(struct interpose *ip);
 struct interpose_origin *interpose_origin_lookup(const uuid_t *uuid);
 void interpose_origin_unref(struct interpose_origin *origin);
 void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose_failure failure);
@@ -262,6 +275,9 @@ struct interpose_frozen {
 int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen,
 		     ktime_t deadline);
 bool interpose_thaw(struct interpose_frozen *frozen);
+
+/* dm-interpose-image.c */
+void interpose_image_unpark(struct interpose_origin *origin);
 
 /* dm-interpose-message.c */
 int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,

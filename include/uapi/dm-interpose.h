@@ -67,7 +67,9 @@
  *
  * The table of the live device is this one line, from sector 0.  A table that names the uuid of the
  * origin that is active on the same device takes it over with all its points when it is resumed; EBUSY for
- * another device, while the device is suspended, or if length, chunk or logical block differ.
+ * another device, while the device is suspended, if chunk or logical block differ, or if it is shorter.
+ * A longer one makes the origin grow: what it grows by counts as changed in every epoch, and
+ * images keep the length of their point.
  *
  * INFO: <interface> <generation> <state> <last id> <points> <snapshots> <invalid snapshots>
  *       <store uuid>|- <chunk sectors> <copy bytes>/<copy budget> <map bytes>/<map bound>
@@ -82,6 +84,7 @@
 #define INTERPOSE_STATE_ACTIVE "active"
 #define INTERPOSE_STATE_SUSPENDED \
 	"suspended" /* this table does not take the device's writes (yet) */
+#define INTERPOSE_STATE_LOST "lost" /* another table came between: detach, and attach anew */
 
 #define INTERPOSE_FAILURE_STORE_FULL "store-full"
 #define INTERPOSE_FAILURE_STORE_ERROR "store-error"
@@ -152,11 +155,12 @@
 /*
  * Target "interpose-image": a block device that shows an origin as it was at a snapshot; read-only.
  *
- *   0 <length of the origin> interpose-image <origin uuid> <generation> <id>
+ *   0 <length of the origin at the snapshot> interpose-image <origin uuid> <generation> <id>
  *
  * Its base is the origin's at the time the table is loaded.
  * INFO: <interface> <generation> <validity> <id> <failure>|-
- * A read of an invalid image fails (EIO), also one that began while it was valid.
+ * A read of an invalid image fails (EIO), also one that began while it was valid.  While the origin's device is
+ * suspended a read waits, as one of that device does; it fails if another table than the origin's is resumed.
  *
  * Target "interpose-store": holds a store open, takes no I/O itself.
  *
