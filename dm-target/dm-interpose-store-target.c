@@ -41,7 +41,7 @@ static int store_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	ti->error = interpose_area_error(ti, st->dev, start);
 	if (ti->error)
 		goto put_device;
-	st->store = interpose_store_open(st->dev, start, ti->len, &ti->error);
+	st->store = interpose_store_open(ti, st->dev, start);
 	if (IS_ERR(st->store)) {
 		r = PTR_ERR(st->store);
 		goto put_device;

@@ -49,6 +49,10 @@ struct interpose_store {
 	u64 cursor; /* alloc_mutex: where the search goes on */
 	u64 used; /* alloc_mutex writes, granules */
 
+	struct dm_table *
+		table; /* stores_mutex: of the target, to tell who waits on it; NULL when it goes */
+	struct work_struct event_work;
+	bool full; /* told of, until there is room again */
 	bool failed; /* set once, after an I/O error */
 	bool gone; /* set once, when the target goes: no I/O starts any more */
 	atomic_t writing; /* keeps between reserve and done; 1 for the open store */
@@ -109,6 +113,33 @@ static char *header_error(struct interpose_store_header *h, sector_t device_sect
 	return NULL;
 }
 
+static void store_free(struct kref *ref)
+{
+	struct interpose_store *store = container_of(ref, struct interpose_store, ref);
+
+	kvfree(store->bitmap);
+	kfree(store);
+}
+
+static void event_work(struct work_struct *work)
+{
+	struct interpose_store *store = container_of(work, struct interpose_store, event_work);
+
+	mutex_lock(&stores_mutex);
+	if (store->table)
+		dm_table_event(store->table);
+	mutex_unlock(&stores_mutex);
+	kref_put(&store->ref, store_free);
+}
+
+/* Something to see in status has changed.  Context: any that holds the store. */
+static void store_event(struct interpose_store *store)
+{
+	kref_get(&store->ref);
+	if (!queue_work(interpose_point_wq, &store->event_work))
+		kref_put(&store->ref, store_free);
+}
+
 static struct interpose_store *store_alloc(const struct interpose_store_header *h, char **error)
 {
 	struct interpose_store *store = kzalloc(sizeof(*store), GFP_KERNEL);
@@ -129,17 +160,10 @@ static struct interpose_store *store_alloc(const struct interpose_store_header *
 	kref_init(&store->ref);
 	INIT_LIST_HEAD(&store->shelves);
 	mutex_init(&store->alloc_mutex);
+	INIT_WORK(&store->event_work, event_work);
 	atomic_set(&store->writing, 1);
 	init_waitqueue_head(&store->idle);
 	return store;
-}
-
-static void store_free(struct kref *ref)
-{
-	struct interpose_store *store = container_of(ref, struct interpose_store, ref);
-
-	kvfree(store->bitmap);
-	kfree(store);
 }
 
 static struct interpose_store *store_lookup(const uuid_t *uuid)
@@ -168,32 +192,33 @@ static int store_publish(struct interpose_store *store, char **error)
 	return r;
 }
 
-struct interpose_store *interpose_store_open(struct dm_dev *dev, sector_t start, sector_t sectors,
-					     char **error)
+struct interpose_store *interpose_store_open(struct dm_target *ti, struct dm_dev *dev,
+					     sector_t start)
 {
 	struct interpose_store *store = NULL;
 	struct page *page = alloc_page(GFP_KERNEL);
 	int r = -ENOMEM;
 
-	*error = "no memory for the store's header";
+	ti->error = "no memory for the store's header";
 	if (!page)
 		return ERR_PTR(r);
-	*error = "the store's header cannot be read";
+	ti->error = "the store's header cannot be read";
 	r = read_header(dev, start, page);
 	if (r)
 		goto free_page;
 	r = -EINVAL;
-	*error = header_error(page_address(page), sectors);
-	if (*error)
+	ti->error = header_error(page_address(page), ti->len);
+	if (ti->error)
 		goto free_page;
 	r = -ENOMEM;
-	store = store_alloc(page_address(page), error);
+	store = store_alloc(page_address(page), &ti->error);
 	if (!store)
 		goto free_page;
 	store->bdev = dev->bdev;
 	store->devt = dev->bdev->bd_dev;
 	store->data = start + INTERPOSE_STORE_DATA_SECTOR;
-	r = store_publish(store, error);
+	store->table = ti->table;
+	r = store_publish(store, &ti->error);
 	if (r)
 		kref_put(&store->ref, store_free);
 free_page:
@@ -224,6 +249,7 @@ void interpose_store_close(struct interpose_store *store)
 	mutex_lock(&stores_mutex);
 	list_del(&store->list);
 	WRITE_ONCE(store->gone, true);
+	store->table = NULL;
 	list_for_each_entry(shelf, &store->shelves, list)
 		shelf->removed(shelf->owner);
 	mutex_unlock(&stores_mutex);
@@ -295,6 +321,7 @@ static void granules_give(struct interpose_shelf *shelf, u64 slot, unsigned int 
 	mutex_lock(&store->alloc_mutex);
 	bitmap_clear(store->bitmap, slot, n);
 	store->used -= n;
+	WRITE_ONCE(store->full, false);
 	mutex_unlock(&store->alloc_mutex);
 }
 
@@ -436,8 +463,11 @@ int interpose_shelf_reserve(struct interpose_shelf *shelf, struct interpose_keep
 	keep->shelf = shelf;
 	r = -ENOSPC;
 	granted = granules_take(shelf, keep->chunks, &keep->slot);
-	if (!granted)
+	if (!granted) {
+		if (!xchg(&store->full, true))
+			store_event(store);
 		goto put_writing;
+	}
 	keep->chunks = granted;
 	entries = interpose_index_alloc(&shelf->index, &keep->entries, granted);
 	granules_give(shelf, keep->slot + (u64)entries * shelf->chunk_granules, granted - entries);
@@ -479,7 +509,8 @@ static void keep_work(struct work_struct *work)
 	struct interpose_store *store = keep->shelf->store;
 
 	if (keep->error) {
-		WRITE_ONCE(store->failed, true);
+		if (!xchg(&store->failed, true))
+			store_event(store);
 		interpose_index_free(keep->entries);
 		granules_give(keep->shelf, keep->slot, keep->chunks);
 	} else {

@@ -64,15 +64,14 @@ void interpose_store_exit(void);
 
 /**
  * interpose_store_open() - make a store of a device, and known by its uuid
+ * @ti: its length is the store's; its table gets the events; its error is set on failure
  * @dev: opened by the caller, who closes it after interpose_store_close()
  * @start: its first sector, where the header is
- * @sectors: how many there are
- * @error: set to a sentence on failure
  * Context: sleeps, reads the header.
  * Return: the store or an ERR_PTR: EINVAL no valid header, EEXIST uuid in use, EIO, ENOMEM.
  */
-struct interpose_store *interpose_store_open(struct dm_dev *dev, sector_t start, sector_t sectors,
-					     char **error);
+struct interpose_store *interpose_store_open(struct dm_target *ti, struct dm_dev *dev,
+					     sector_t start);
 
 /**
  * interpose_store_close() - the device goes away

@@ -46,6 +46,12 @@ void check_failed(const Origin& origin, const std::string& reason)
     CHECK(error_of_reading(origin.image("s1")) == EIO);
 }
 
+/// How often the one store there is has told of a change.
+unsigned long store_events()
+{
+    return std::stoul(must({"dmsetup", "info", "-c", "--noheadings", "-o", "events", "-S", "name=~^dmsnap-store-"}));
+}
+
 void clean_up(const Origin& origin)
 {
     tool({"remove", "s1"});
@@ -67,6 +73,7 @@ template <typename Fail> void fail_under_load(const std::string& store, const st
     fail();
     wait_for_failure(*origin, seen);
     check_failed(*origin, reason);
+    wait_until("an event on the store", 30, [] { return store_events() > 0; });
     load.stop();
     clean_up(*origin);
     filesystem.unmount();
