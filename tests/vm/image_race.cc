@@ -14,7 +14,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <thread>
+#include <future>
 
 using namespace dmsnap;
 using namespace dmsnap::literals;
@@ -46,10 +46,10 @@ TEST_CASE("an image read that a write overtakes shows the old data", "[image-rac
         INFO("position " << position);
         live.read({position}, before.span());
         slow.replace_table(delay_table(origin_disk(), 1000));
-        std::thread writer([&] { live.write({position}, after.span()); });
+        auto writer = std::async(std::launch::async, [&] { live.write({position}, after.span()); });
         wait_until("the write is held", 30, [&] { return origin->status().waiting_writes > 0; });
         image.read({position}, seen.span());
-        writer.join();
+        writer.get();
         slow.replace_table(delay_table(origin_disk(), 0));
         CHECK(std::ranges::equal(seen.span(), before.span()));
         image.read({position}, seen.span());
