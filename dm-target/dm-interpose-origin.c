@@ -13,11 +13,13 @@
  * A table can only take an origin over while another table of the same device is active: what is loaded
  * while none is could not know what was written meanwhile.  A stranger's resume that was under way at that
  * time is found out by the dtr of the table it took off: device-mapper destroys it after the stranger has
- * begun to take writes, so whoever asks about the time between is kept waiting until then.
+ * begun to take writes, so whoever asks about the time between is kept waiting until then.  Should a table of ours
+ * be resumed still earlier, the device's own count of writes tells.
  *
  * Snapshots only go from valid to invalid, all of an origin's at once, in interpose_origin_invalidate():
  * the lost copy of one chunk is a hole in every older snapshot too.
  */
+#include <linux/part_stat.h>
 #include <linux/slab.h>
 
 #include "dm-interpose.h"
@@ -106,7 +108,7 @@ void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose
 	news = origin->newest;
 	if (news) {
 		WRITE_ONCE(origin->invalid_upto, origin->last_id);
-		/* Pairs with image_usable(): who finds a write that was not kept finds the verdict. */
+		/* Pairs with image_end_io(): who finds a write that was not kept finds the verdict. */
 		smp_store_release(&origin->newest, 0);
 		origin->failure = failure;
 	}
@@ -353,7 +355,7 @@ static struct interpose_origin *origin_find(const uuid_t *uuid)
 
 	lockdep_assert_held(&origins_mutex);
 	list_for_each_entry(origin, &origins, list)
-		if (uuid_equal(&origin->uuid, uuid))
+		if (!READ_ONCE(origin->gone) && uuid_equal(&origin->uuid, uuid))
 			return origin;
 	return NULL;
 }
@@ -423,28 +425,40 @@ unlock:
 	return origin;
 }
 
-/* The device goes on, or has gone on, without us: nobody knows what is written.  Never undone. */
+/*
+ * The device goes on, or has gone on, without us: nobody knows what is written.  Never undone.
+ * Return: whether that is news.
+ */
 static bool origin_forsake(struct interpose_origin *origin)
 {
-	lockdep_assert_held(&origins_mutex);
-	if (origin->gone)
-		return false;
+	bool news;
+
+	spin_lock_irq(&origin->lock);
+	news = !origin->gone;
 	WRITE_ONCE(origin->gone, true);
-	list_del(&origin->list);
-	interpose_origin_invalidate(origin, FAILURE_DETACHED);
-	return true;
+	spin_unlock_irq(&origin->lock);
+	if (news)
+		interpose_origin_invalidate(origin, FAILURE_DETACHED);
+	return news;
+}
+
+/* Whether @ip was the last table to be active, and is no longer. */
+static bool was_replaced(struct interpose_origin *origin, const struct interpose *ip)
+{
+	return READ_ONCE(origin->latest) == ip && !READ_ONCE(origin->active);
 }
 
 /* A table goes.  Context: dtr, or ctr unwinding; sleeps. */
 void interpose_origin_put(struct interpose *ip)
 {
 	struct interpose_origin *origin = ip->origin;
-	bool last, replaced, gone = false;
+	bool last, gone = false;
 
 	mutex_lock(&origins_mutex);
 	last = !--origin->tables;
-	replaced = READ_ONCE(origin->latest) == ip && !READ_ONCE(origin->active);
-	if (last || replaced)
+	if (last)
+		list_del(&origin->list);
+	if (last || was_replaced(origin, ip))
 		gone = origin_forsake(origin);
 	mutex_unlock(&origins_mutex);
 	if (gone)
@@ -477,8 +491,11 @@ static void origin_grow(struct interpose_origin *origin, struct interpose *ip)
 		interpose_map_outgrow(point->changed, known);
 	if (origin->changed)
 		interpose_map_outgrow(origin->changed, known);
-	if (origin->pass)
-		swap(origin->pass, ip->pass);
+	if (origin->pass) {
+		interpose_map_destroy(origin->pass);
+		origin->pass = ip->pass;
+		ip->pass = NULL;
+	}
 	WRITE_ONCE(origin->length, ip->ti->len);
 	origin->chunks = chunks_in(ip->ti->len, origin->chunk_shift);
 }
@@ -491,10 +508,20 @@ static void set_active(struct interpose_origin *origin, struct interpose *ip)
 	spin_unlock_irq(&origin->lock);
 }
 
+/* Writes that the device has finished, as its statistics say; all there were once it is suspended. */
+static unsigned long device_writes(const struct interpose_origin *origin)
+{
+	struct block_device *bdev = dm_disk(origin->md)->part0;
+
+	return part_stat_read(bdev, ios[STAT_WRITE]) + part_stat_read(bdev, ios[STAT_DISCARD]);
+}
+
 /* A table that is shorter was loaded before the origin grew: what it leaves out cannot be shown. */
 static bool can_take_over(const struct interpose_origin *origin, const struct interpose *ip)
 {
-	return !READ_ONCE(origin->gone) && ip->ti->len >= origin->length;
+	if (READ_ONCE(origin->gone) || ip->ti->len < origin->length)
+		return false;
+	return !origin->latest || device_writes(origin) == origin->writes;
 }
 
 static void take_over(struct interpose_origin *origin, struct interpose *ip)
@@ -522,31 +549,29 @@ static void take_nothing_over(struct interpose_origin *origin)
 void interpose_origin_activate(struct interpose *ip)
 {
 	struct interpose_origin *origin = ip->origin;
-	bool ours;
 
 	mutex_lock(&origin->change);
 	mutex_lock(&origin->mutex);
-	ours = can_take_over(origin, ip);
-	if (ours)
+	if (can_take_over(origin, ip)) {
 		take_over(origin, ip);
-	else
+	} else {
 		take_nothing_over(origin);
+		origin_forsake(origin);
+	}
 	mutex_unlock(&origin->mutex);
 	mutex_unlock(&origin->change);
-	if (!ours) {
-		mutex_lock(&origins_mutex);
-		origin_forsake(origin);
-		mutex_unlock(&origins_mutex);
-	}
 	origin_unpark(origin);
 }
 
 /* From here on another table may take the device's writes.  Context: postsuspend; sleeps. */
 void interpose_origin_deactivate(struct interpose *ip)
 {
-	mutex_lock(&ip->origin->mutex);
-	set_active(ip->origin, NULL);
-	mutex_unlock(&ip->origin->mutex);
+	struct interpose_origin *origin = ip->origin;
+
+	mutex_lock(&origin->mutex);
+	origin->writes = device_writes(origin);
+	set_active(origin, NULL);
+	mutex_unlock(&origin->mutex);
 }
 
 /* The origin with a reference, NULL if there is none; for an image.  Context: sleeps. */

@@ -82,7 +82,7 @@ struct interpose_point {
 };
 
 struct interpose_origin {
-	struct list_head list; /* origins_mutex: in origins, until it is gone */
+	struct list_head list; /* origins_mutex: in origins, while it has tables */
 	struct kref ref;
 	uuid_t uuid; /* the tool's */
 	uuid_t generation; /* ours, drawn at birth */
@@ -94,13 +94,14 @@ struct interpose_origin {
 	unsigned int tables; /* origins_mutex */
 	const struct interpose
 		*latest; /* change writes: active, or the last that was; to compare with */
-	bool gone; /* origins_mutex writes, once: the device went on without us */
+	bool gone; /* lock writes, once: the device went on without us */
 
 	struct mutex change;
 	bool barred; /* change: the device is being suspended, no point may be taken */
 	struct mutex mutex;
 	struct interpose
 		*active; /* mutex and lock write: the table that takes the device's writes */
+	unsigned long writes; /* mutex: of the device, when its last table became inactive */
 	struct list_head points; /* mutex */
 	struct list_head images; /* mutex */
 	unsigned int nr_points; /* mutex */
