@@ -8,6 +8,7 @@
  *                                                             `- exception -> store (worker)
  *   no table of the origin is active, at map or when the base has answered: parked
  *      -> one is again: from the start      -> another has taken the device: EIO
+ *      -> the image is suspended without flush: back to device-mapper
  *
  * A write goes to the base only after its chunk's exception can be found.  So data that came from the base is
  * old if, after it has arrived, there still is no exception, and a table of ours stands watch.  While none does,
@@ -192,23 +193,38 @@ static bool image_valid(const struct interpose_image *image)
 	return interpose_snapshot_valid(image->origin, image->id);
 }
 
-/* Keeps a read while no table of the origin is active.  Return: whether it is no longer the caller's. */
-static bool image_park(struct interpose_image *image, struct bio *bio)
+/*
+ * Keeps a read while no table of the origin is active; but the image's own suspend without flush does not
+ * wait for it, and device-mapper keeps it instead.
+ * Return: DM_MAPIO_SUBMITTED: kept, DM_MAPIO_REQUEUE; DM_MAPIO_REMAPPED: neither, it goes on.
+ */
+static int image_park(struct interpose_image *image, struct bio *bio)
 {
 	struct interpose_origin *origin = image->origin;
+	int r = DM_MAPIO_REMAPPED;
 	unsigned long flags;
-	bool parked;
 
 	if (READ_ONCE(origin->active))
-		return false;
+		return r;
 	spin_lock_irqsave(&origin->lock, flags);
-	parked = !origin->active && image_valid(image);
-	if (parked) {
-		interpose_bio_detach(bio);
-		bio_list_add(&origin->parked, bio);
+	if (!origin->active && image_valid(image)) {
+		r = DM_MAPIO_REQUEUE;
+		if (!dm_noflush_suspending(image->ti)) {
+			interpose_bio_detach(bio);
+			bio_list_add(&origin->parked, bio);
+			r = DM_MAPIO_SUBMITTED;
+		}
 	}
 	spin_unlock_irqrestore(&origin->lock, flags);
-	return parked;
+	return r;
+}
+
+static void image_presuspend(struct dm_target *ti)
+{
+	struct interpose_image *image = ti->private;
+
+	if (dm_noflush_suspending(ti))
+		interpose_origin_unpark(image->origin);
 }
 
 /* Aims a read, as it came, at the exception of its chunk, if there is one. */
@@ -230,11 +246,13 @@ static bool aim_at_exception(struct interpose_image *image, struct bio *bio, sec
 static int image_aim(struct interpose_image *image, struct bio *bio)
 {
 	struct image_read *read = bio_read_data(bio);
+	int r;
 
 	if (!image_valid(image))
 		return DM_MAPIO_KILL;
-	if (image_park(image, bio))
-		return DM_MAPIO_SUBMITTED;
+	r = image_park(image, bio);
+	if (r != DM_MAPIO_REMAPPED)
+		return r;
 	read->from_base = !aim_at_exception(image, bio, read->iter.bi_sector);
 	if (read->from_base) {
 		bio_set_dev(bio, image->base->bdev);
@@ -272,6 +290,10 @@ static void read_again(struct image_read *read)
 	case DM_MAPIO_REMAPPED:
 		submit_bio_noacct(bio);
 		break;
+	case DM_MAPIO_REQUEUE:
+		bio->bi_status = BLK_STS_DM_REQUEUE;
+		bio_endio(bio);
+		break;
 	case DM_MAPIO_KILL:
 		bio_io_error(bio);
 		break;
@@ -283,7 +305,7 @@ static void read_work(struct work_struct *work)
 	read_again(container_of(work, struct image_read, work));
 }
 
-/* Reads that were parked: a table of the origin is active again, or the snapshots are invalid. */
+/* Reads that were parked: a table of the origin is active again, the snapshots are invalid, or an image goes. */
 void interpose_image_unpark(struct interpose_origin *origin)
 {
 	struct bio_list parked;
@@ -306,8 +328,12 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	if (*error)
 		return DM_ENDIO_DONE;
 	smp_rmb(); /* data first, then the verdict on it */
-	if (read->from_base && image_park(image, bio))
+	switch (read->from_base ? image_park(image, bio) : DM_MAPIO_REMAPPED) {
+	case DM_MAPIO_SUBMITTED:
 		return DM_ENDIO_INCOMPLETE;
+	case DM_MAPIO_REQUEUE:
+		return DM_ENDIO_REQUEUE;
+	}
 	if (!image_valid(image)) {
 		*error = BLK_STS_IOERR;
 		return DM_ENDIO_DONE;
@@ -371,6 +397,7 @@ struct target_type interpose_image_target = {
 	.dtr = image_dtr,
 	.map = image_map,
 	.end_io = image_end_io,
+	.presuspend = image_presuspend,
 	.status = image_status,
 	.iterate_devices = image_iterate_devices,
 };

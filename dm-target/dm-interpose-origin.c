@@ -82,7 +82,7 @@ static void unpark_work(struct work_struct *work)
 }
 
 /* Reads of images that were parked are looked at again.  Context: any that holds the origin. */
-static void origin_unpark(struct interpose_origin *origin)
+void interpose_origin_unpark(struct interpose_origin *origin)
 {
 	origin_queue(origin, interpose_wq, &origin->unpark_work);
 }
@@ -118,7 +118,7 @@ void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose
 	pr_err("interpose: snapshots of origin %pUb are invalid: %s\n", &origin->uuid,
 	       interpose_failure_name(failure));
 	origin_queue(origin, interpose_point_wq, &origin->sweep_work);
-	origin_unpark(origin);
+	interpose_origin_unpark(origin);
 	interpose_origin_event(origin);
 }
 
@@ -560,7 +560,7 @@ void interpose_origin_activate(struct interpose *ip)
 	}
 	mutex_unlock(&origin->mutex);
 	mutex_unlock(&origin->change);
-	origin_unpark(origin);
+	interpose_origin_unpark(origin);
 }
 
 /* From here on another table may take the device's writes.  Context: postsuspend; sleeps. */

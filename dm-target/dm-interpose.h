@@ -197,6 +197,7 @@ void interpose_origin_put(struct interpose *ip);
 void interpose_origin_bar(struct interpose_origin *origin, bool barred);
 void interpose_origin_activate(struct interpose *ip);
 void interpose_origin_deactivate(struct interpose *ip);
+void interpose_origin_unpark(struct interpose_origin *origin);
 struct interpose_origin *interpose_origin_lookup(const uuid_t *uuid);
 void interpose_origin_unref(struct interpose_origin *origin);
 void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose_failure failure);

@@ -297,6 +297,37 @@ TEST_CASE("reads of an image wait while the device is suspended, and show the ol
     tool({"detach", snapped.origin().device()});
 }
 
+TEST_CASE("an image is suspended without flush, or loses its table, while reads of it wait", "[image-suspend]")
+{
+    const Bytes position = 8_MiB;
+    Snapped snapped(linear_origin(origin_disk(), 48_MiB, 1));
+    const UdevAsleep asleep;
+    Buffer old(block);
+    snapped.live().read(position, old.span());
+    const auto read_waits = [&] { return reads_in_flight(snapped.image()) == 1; };
+    must({"dmsetup", "suspend", live_name});
+    {
+        OneRead read(snapped, position);
+        wait_until("a read to wait", 60, read_waits);
+        must({"dmsetup", "suspend", "--noflush", "--nolockfs", image_name});
+        CHECK_FALSE(read.ended());
+        must({"dmsetup", "resume", "--noudevsync", image_name});
+        wait_until("the read to wait again", 60, read_waits);
+        CHECK_FALSE(read.ended());
+        must({"dmsetup", "resume", "--noudevsync", live_name});
+        CHECK(std::ranges::equal(read.result(), old.span()));
+    }
+    must({"dmsetup", "suspend", live_name});
+    {
+        OneRead read(snapped, position);
+        wait_until("a read to wait", 60, read_waits);
+        must({"dmsetup", "wipe_table", "--noflush", "--nolockfs", "--noudevsync", image_name});
+        CHECK_THROWS_AS(read.result(), Error);
+    }
+    must({"dmsetup", "resume", "--noudevsync", live_name});
+    must({"dmsetup", "remove", "--retry", "--noudevsync", image_name});
+}
+
 TEST_CASE("an image is read without an error while the origin's tables follow each other", "[image-suspend]")
 {
     Snapped snapped(linear_origin(origin_disk(), 48_MiB, 3));
