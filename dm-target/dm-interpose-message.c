@@ -13,10 +13,10 @@
 
 /* "<uuid> <20 digits>\n": the first line of a page. */
 #define PAGE_HEAD (UUID_STRING_LEN + 1 + 20 + 1)
-/* The longest line of "points": numbers, uuid, words, name, data in hex, tags. */
+/* The longest line of "points": numbers, uuid, words, name, data in hex, tags, length. */
 #define POINT_LINE                                                                  \
 	(20 + 11 + 8 + 21 + UUID_STRING_LEN + 1 + 6 + 11 + INTERPOSE_NAME_MAX + 1 + \
-	 2 * INTERPOSE_DATA_MAX + 1 + INTERPOSE_TAGS_MAX + 2)
+	 2 * INTERPOSE_DATA_MAX + 1 + INTERPOSE_TAGS_MAX + 1 + 20 + 2)
 #define RUN_LINE (2 * 21 + 1)
 #define MESSAGE_ARGS_MAX 7
 /* Leaves of the maps looked at for one page of "changed": 32768 chunks each. */
@@ -336,7 +336,8 @@ static void answer_point(struct answer *answer, struct interpose_origin *origin,
 		answer_add(answer, INTERPOSE_NONE);
 	for (unsigned int i = 0; i < label->data_bytes; i++)
 		answer_add(answer, "%02x", label->data[i]);
-	answer_add(answer, " %s\n", *label->tags ? label->tags : INTERPOSE_NONE);
+	answer_add(answer, " %s %llu\n", *label->tags ? label->tags : INTERPOSE_NONE,
+		   (unsigned long long)point->length);
 }
 
 /* points <first id> */

@@ -125,8 +125,9 @@
  *     EEXIST: another point has that name; ESTALE, ENOENT as with drop.  No answer.
  * points <first id>
  *     Answer: "<generation> <next id>|-", then one line a point, oldest first:
- *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|- <tags>|-"
- *     with validity INTERPOSE_VALIDITY_* (a checkpoint is always valid), <images> the number of image tables there are.
+ *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|- <tags>|- <sectors>"
+ *     with validity INTERPOSE_VALIDITY_* (a checkpoint is always valid), <images> the number of image tables there
+ *     are, <sectors> the length that the origin had.
  * changed <generation> <since id> <until id>|now <first sector>
  *     What was perhaps written between two points (never less than what was, seldom more).
  *     Answer: "<generation> <next sector>|-", then one line a run, ascending: "<sector> <sectors>".

@@ -80,8 +80,10 @@ const std::vector<ListField>& list_fields()
             [](const Row& r, const Style&) { return is_gone(r) ? std::string() : r.origin->name().text(); }},
         {"snap_attr", "Attr", "attributes, places as those of lvs", false,
             [](const Row& r, const Style&) { return attributes(r); }},
-        {"snap_size", "SSize", "size of the device", true,
-            [](const Row& r, const Style& s) { return size_text(length(r.origin->table), s); }},
+        {"snap_size", "SSize", "size of the device at the point", true,
+            [](const Row& r, const Style& s) {
+                return size_text(r.point->length.value_or(length(r.origin->table)), s);
+            }},
         {"snap_percent", "Snap%", "how full the store is", true,
             [](const Row& r, const Style&) { return percent_text(r); }},
         {"snap_time", "CTime", "when it was taken", false,

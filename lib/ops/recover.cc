@@ -138,7 +138,8 @@ private:
         if (by_detach)
             repair(origin.name(), "a detach that was not finished", "undone", {Clear{origin.name(), origin.inactive}},
                 origin.info);
-        if (const auto store = origin.store(); store && !has_snapshots(origin) && origin.images.empty())
+        if (const auto store = origin.store();
+            store && !origin.lost() && !has_snapshots(origin) && origin.images.empty())
             leave_store(origin, *store);
     }
 
@@ -232,7 +233,8 @@ private:
             else if (image == nullptr)
                 repair(origin.name(), fmt::format("no image of the snapshot \"{}\"", point.name.text()), "made",
                     {Create{{name, image_uuid(point.uuid),
-                        {{Sectors{0}, length(origin.table), InterposeImage{origin.line.origin, origin.id_of(point)}}},
+                        {{Sectors{0}, point.length.value_or(length(origin.table)),
+                            InterposeImage{origin.line.origin, origin.id_of(point)}}},
                         Visibility::image, true}}});
             else if (image->info.name != name)
                 repair(origin.name(),

@@ -98,8 +98,10 @@ Point parse_point(std::string_view line)
     const auto images = fields.number();
     auto point_name = name(fields);
     auto point_data = data(fields);
+    auto point_tags = tags(fields);
+    const auto length = fields.empty() ? std::nullopt : std::optional(fields.sectors());
     return Point{id, point_kind, valid, time, uuid, point_consistency, images, std::move(point_name),
-        std::move(point_data), tags(fields)};
+        std::move(point_data), std::move(point_tags), length};
 }
 
 std::string_view first_line(const std::vector<std::string_view>& all) { return all.empty() ? "" : all.front(); }
@@ -167,9 +169,10 @@ std::string to_text(const PointsPage& page)
     std::string text =
         fmt::format("{} {}\n", page.generation.text(), page.next_id ? std::to_string(*page.next_id) : INTERPOSE_NONE);
     for (const Point& p : page.points)
-        text += fmt::format("{} {} {} {} {} {} {} {} {} {}\n", p.id, to_text(p.kind),
+        text += fmt::format("{} {} {} {} {} {} {} {} {} {}{}\n", p.id, to_text(p.kind),
             p.valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, p.time, p.uuid.text(),
-            to_text(p.consistency), p.images, p.name.text(), or_none(to_hex(p.data)), or_none(p.tags.text()));
+            to_text(p.consistency), p.images, p.name.text(), or_none(to_hex(p.data)), or_none(p.tags.text()),
+            p.length ? fmt::format(" {}", p.length->count) : "");
     return text;
 }
 

@@ -96,6 +96,7 @@ struct Point {
     PointName name;
     Blob data;
     Tags tags = {};
+    std::optional<Sectors> length = {}; ///< of the device then; nothing if that is not known
     bool operator==(const Point&) const = default;
 };
 

@@ -97,6 +97,7 @@ struct FakeOrigin {
     std::uint64_t last_id = 0;
     std::vector<Point> points;
     std::optional<Uuid> store;
+    bool lost = false; ///< a stranger's table came between
 };
 
 /// A device-mapper with devices, slots and origins.  Numbers of devices are never used twice.
@@ -268,6 +269,8 @@ public:
         if (line == nullptr)
             throw Error(name.text(), "send a message", EINVAL);
         FakeOrigin& origin = origins.at(line->origin);
+        if (origin.lost)
+            throw Error(name.text(), "send a message", ESTALE);
         if (std::holds_alternative<PointsMessage>(message))
             return to_text(PointsPage{origin.generation, std::nullopt, origin.points});
         std::string answer;
@@ -283,6 +286,7 @@ private:
         if (devices.count(device.name) != 0)
             throw Error(device.name.text(), "create it", EEXIST);
         require_numbers(device.table);
+        require_length(device.table);
         FakeDevice& made = devices[device.name] = {device.uuid, next_number(), {}, {}, false, device.read_only};
         trouble.pass_moment();
         made.inactive = device.table;
@@ -312,7 +316,8 @@ private:
     InterposeStatus status_of(const Interpose& line) const
     {
         const FakeOrigin& origin = origins.at(line.origin);
-        InterposeStatus status{INTERPOSE_INTERFACE, origin.generation, INTERPOSE_STATE_ACTIVE, {}};
+        InterposeStatus status{
+            INTERPOSE_INTERFACE, origin.generation, origin.lost ? INTERPOSE_STATE_LOST : INTERPOSE_STATE_ACTIVE, {}};
         auto& details = status.details.emplace();
         details.last_id = origin.last_id;
         details.points = origin.points.size();
@@ -325,7 +330,7 @@ private:
 
     ImageStatus status_of_image(const InterposeImage& line) const
     {
-        if (origins.count(line.origin) != 0)
+        if (const auto origin = origins.find(line.origin); origin != origins.end() && !origin->second.lost)
             return {INTERPOSE_INTERFACE, line.point->generation, INTERPOSE_VALIDITY_VALID,
                 ImageStatus::Details{line.point->id, std::nullopt}};
         return {INTERPOSE_INTERFACE, line.point->generation, INTERPOSE_VALIDITY_INVALID,
@@ -350,6 +355,24 @@ private:
     {
         if (to_text(table).find('@') != std::string::npos)
             throw Error("table", "load it", EINVAL);
+    }
+
+    /// An image is as long as the device was at its point.
+    void require_length(const Table& table) const
+    {
+        for (const TableLine& line : table)
+            if (const auto* image = std::get_if<InterposeImage>(&line.target))
+                for (const Point& point : origins.at(image->origin).points)
+                    if (image->point && point.id == image->point->id && point.length != line.length)
+                        throw Error("table", "load it", EINVAL);
+    }
+
+    Sectors length_of(const Interpose& origin) const
+    {
+        for (const auto& [name, device] : devices)
+            if (const Interpose* line = interpose_line(device.live); line != nullptr && line->origin == origin.origin)
+                return length(device.live);
+        return {0};
     }
 
     /// Swaps in what is loaded; a table that must not run twice does not.
@@ -391,12 +414,12 @@ private:
         origin.store.reset();
         return {};
     }
-    static std::string answer_to(const TakeMessage& m, const Interpose&, FakeOrigin& origin)
+    std::string answer_to(const TakeMessage& m, const Interpose& line, FakeOrigin& origin)
     {
         if (m.kind == PointKind::snapshot && !origin.store)
             throw Error("origin", "take a point", ENODEV);
         origin.points.push_back(
-            {++origin.last_id, m.kind, true, 0, m.point, Consistency::fs, 0, m.name, m.data, m.tags});
+            {++origin.last_id, m.kind, true, 0, m.point, Consistency::fs, 0, m.name, m.data, m.tags, length_of(line)});
         return to_text(TakeAnswer{{origin.generation, origin.last_id}, Consistency::fs});
     }
     std::string answer_to(const DropMessage& m, const Interpose& line, FakeOrigin& origin)

@@ -7,6 +7,7 @@
 #include "ops/change.h"
 
 using namespace dmsnap;
+using namespace dmsnap::literals;
 using namespace dmsnap::test;
 
 namespace {
@@ -264,4 +265,14 @@ TEST_CASE("a device that is attached for good stays attached without points", "[
     REQUIRE(left.machine().origins.at(0).line.provisional);
     CHECK(plans_of(plan_recover(left.machine())) == "load    vg-home  0 4096 linear 8:16 384\n"
                                                     "resume  vg-home\n");
+}
+
+TEST_CASE("an image that is made again after its device grew has the length of its point", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    world.dm.devices[world.device].live.front().length = 8192_s;
+    world.dm.devices.erase(DmName("dmsnap-s1"));
+    world.recover();
+    REQUIRE(world.dm.devices.count(DmName("dmsnap-s1")) == 1);
+    CHECK(length(world.dm.devices[DmName("dmsnap-s1")].live) == 4096_s);
 }

@@ -200,7 +200,7 @@ TEST_CASE("answers round-trip", "[unit]")
     const PointsPage page{generation, 9,
         {{3, PointKind::snapshot, false, 1700000000, origin, Consistency::fs, 1, PointName("s1"), {1, 2}},
             {4, PointKind::checkpoint, true, 1700000001, store, Consistency::crash, 0, PointName("c"), {},
-                Tags::from_text("a,b=1")}}};
+                Tags::from_text("a,b=1"), 4096_s}}};
     CHECK(parse_points_page(to_text(page)) == page);
     CHECK_FALSE(parse_points_page(G + " -\n").next_id);
 

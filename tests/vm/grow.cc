@@ -76,6 +76,11 @@ TEST_CASE("a device grows with its points", "[grow]")
     CHECK(Disk(origin->image("s1")).size().count == short_size.count);
     CHECK(image_differences(*origin, "s1", the_copy(), short_size) == "");
 
+    must({"dmsetup", "remove", "--retry", "dmsnap-s1"});
+    tool({"recover"});
+    CHECK(Disk(origin->image("s1")).size().count == short_size.count);
+    CHECK(image_differences(*origin, "s1", the_copy(), short_size) == "");
+
     const std::uint64_t copied = origin->status().copied_chunks;
     write({short_size.count / chunk.count * chunk.count + 3 * block}, 64_KiB); // behind the image's end
     write(60_MiB, 1_MiB);
