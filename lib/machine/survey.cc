@@ -54,7 +54,7 @@ std::string status_text(Dm& dm, const DmName& name)
 OriginState read_origin(Dm& dm, const DeviceState& device, const Interpose& line)
 {
     OriginState origin{device.info, device.table, device.inactive, line, read_status(dm, device.info.name), {}, {}, {}};
-    if (origin.status.details)
+    if (origin.status.details && !origin.lost())
         origin.points = read_points(dm, device.info.name).points;
     return origin;
 }
@@ -92,20 +92,37 @@ std::set<std::string> read_links(const Roots& roots)
     return links;
 }
 
+/// What an image tells of its point, where the origin tells nothing any more.
+std::optional<Point> ended_point(const DmInfo& image, const Table& table, const InterposeImage& line)
+{
+    const auto name = point_of_image_name(image.name.text());
+    const auto uuid = point_of_image_uuid(image.uuid);
+    if (!name || !uuid || !line.point)
+        return std::nullopt;
+    return Point{
+        line.point->id, PointKind::snapshot, false, 0, *uuid, Consistency::crash, 1, *name, {}, {}, length(table)};
+}
+
+void add_ended_points(OriginState& origin)
+{
+    for (const ImageState& image : origin.images)
+        if (auto point = ended_point(image.info, image.table, image.line))
+            origin.points.push_back(std::move(*point));
+    std::sort(origin.points.begin(), origin.points.end(), [](const Point& a, const Point& b) { return a.id < b.id; });
+}
+
 /// What an image tells of an origin that has lost its table.
 void add_gone(Machine& machine, Dm& dm, const DeviceState& device, const InterposeImage& line, const Roots& roots)
 {
-    const auto name = point_of_image_name(device.info.name.text());
-    const auto uuid = point_of_image_uuid(device.info.uuid);
-    if (!name || !uuid || !line.point)
+    auto point = ended_point(device.info, device.table, line);
+    if (!point)
         return;
     const ImageStatus status = parse_image_status(status_text(dm, device.info.name));
     OriginState gone{device.info, device.table, {}, Interpose{DeviceNumber{}, {}, line.origin, {}}, {}, {}, {}, {}};
     gone.status.interface = status.interface;
     gone.status.generation = line.point->generation;
     gone.status.details.emplace().failure = status.details ? status.details->failure : std::nullopt;
-    gone.points.push_back(
-        Point{line.point->id, PointKind::snapshot, false, 0, *uuid, Consistency::crash, 1, *name, {}});
+    gone.points.push_back(std::move(*point));
     gone.images.push_back({device.info, device.table, line, users_of(device.info, roots)});
     machine.gone.push_back(std::move(gone));
 }
@@ -128,6 +145,9 @@ public:
         for (OriginState& origin : machine_.origins)
             for (const DeviceState& device : machine_.devices)
                 add_parts(origin, device);
+        for (OriginState& origin : machine_.origins)
+            if (origin.lost())
+                add_ended_points(origin);
         for (const DeviceState& device : machine_.devices)
             if (const auto* line = only_line<InterposeImage>(device.table);
                 line != nullptr && machine_.find_origin(line->origin) == nullptr)

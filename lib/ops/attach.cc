@@ -193,6 +193,9 @@ Plan plan_attach(const Machine& machine, const Candidate& candidate, std::option
 {
     const bool provisional = purpose == AttachFor::first_point;
     if (const Interpose* line = interpose_line(candidate.table); line != nullptr) {
+        if (const OriginState* origin = machine.find(candidate.block.number); origin != nullptr && origin->lost())
+            throw refused(candidate, "it is attached, but another table came between: it notes nothing any more",
+                fmt::format("dmsnap detach --force {}, then again", candidate.block.name()));
         if (chunk && *chunk != line->chunk)
             throw refused(candidate, fmt::format("it is attached with chunks of {}", exact_size(line->chunk)),
                 fmt::format("dmsnap detach {}, which ends its points, then again", candidate.block.name()));

@@ -11,13 +11,12 @@
 namespace dmsnap {
 namespace {
 
-/// The device of a point that is gone takes no message.
+/// A device whose generation has ended takes no message.
 void require_there(const Machine& machine, const OriginState& origin, const Point& point, const char* operation)
 {
-    for (const OriginState& gone : machine.gone)
-        if (&gone == &origin)
-            throw Error(point.name.text(), operation, "its device has another table, which ended it",
-                fmt::format("dmsnap remove {}", point.name.text()));
+    if (machine.has_ended(origin))
+        throw Error(point.name.text(), operation, "its device was given another table, which ended it",
+            fmt::format("dmsnap remove {}", point.name.text()));
 }
 
 } // namespace

@@ -75,7 +75,11 @@ void add_origin(Problems& found, const Machine& machine, const OriginState& orig
             "upgrade the one that is older"});
         return;
     }
-    if (origin.status.state != INTERPOSE_STATE_ACTIVE && !origin.info.suspended)
+    if (origin.lost())
+        found.push_back({origin.name().text(),
+            "another table came between: its points have ended, the chain of changes is broken, and nothing is noted",
+            "dmsnap detach --force " + shell_word(origin.name().text()) + ", then attach it anew"});
+    else if (origin.status.state != INTERPOSE_STATE_ACTIVE && !origin.info.suspended)
         found.push_back({origin.name().text(), "its table does not take its writes: " + origin.status.state,
             "dmsetup info " + shell_word(origin.name().text())});
     add_snapshots(found, origin);

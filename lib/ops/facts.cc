@@ -52,6 +52,12 @@ const StoreState* Machine::find_store_on(DeviceNumber device) const
 
 bool Machine::has_name(const DmName& name) const { return std::find(names.begin(), names.end(), name) != names.end(); }
 
+bool Machine::has_ended(const OriginState& origin) const
+{
+    return origin.lost() ||
+           std::any_of(gone.begin(), gone.end(), [&](const OriginState& other) { return &other == &origin; });
+}
+
 std::size_t Machine::users_of(const Uuid& store) const
 {
     return static_cast<std::size_t>(std::count_if(

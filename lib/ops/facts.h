@@ -64,7 +64,7 @@ struct OriginState {
     Table inactive; ///< loaded beside it
     Interpose line;
     InterposeStatus status;
-    std::vector<Point> points; ///< oldest first; none if the module has another interface
+    std::vector<Point> points; ///< oldest first; none if the module has another interface; if lost, those with images
     std::vector<ImageState> images;
     std::optional<BaseState> base;
 
@@ -73,6 +73,8 @@ struct OriginState {
     const Point* find(const PointName& name_of_point) const;
     const ImageState* image_of(const Point& point) const;
     PointId id_of(const Point& point) const { return {status.generation, point.id}; }
+    /// Its table is still there, and its generation has ended: it takes no message.
+    bool lost() const { return status.state == INTERPOSE_STATE_LOST; }
     std::optional<Uuid> store() const { return status.details ? status.details->store : std::nullopt; }
 };
 
@@ -96,6 +98,8 @@ struct Machine {
     /// The active store on a device.
     const StoreState* find_store_on(DeviceNumber device) const;
     bool has_name(const DmName& name) const;
+    /// Whether its generation has ended: it is one of `gone`, or lost.
+    bool has_ended(const OriginState& origin) const;
     /// Origins that keep their old data there.
     std::size_t users_of(const Uuid& store) const;
 };

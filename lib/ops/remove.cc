@@ -12,12 +12,6 @@
 namespace dmsnap {
 namespace {
 
-bool is_gone(const Machine& machine, const OriginState& origin)
-{
-    return std::any_of(
-        machine.gone.begin(), machine.gone.end(), [&](const OriginState& gone) { return &gone == &origin; });
-}
-
 bool last_snapshot(const OriginState& origin, const Point& point)
 {
     return point.kind == PointKind::snapshot &&
@@ -51,7 +45,7 @@ Plan plan_remove(const Machine& machine, const OriginState& origin, const Point&
             for (Step& step : plan_remove_image(machine, origin, image))
                 plan.push_back(std::move(step));
         }
-    if (is_gone(machine, origin))
+    if (machine.has_ended(origin))
         return plan;
     if (keep_point)
         plan.push_back(Release{origin.name(), origin.id_of(point)});

@@ -4,6 +4,8 @@
 #include "catch.h"
 #include "world.h"
 
+#include "ops/change.h"
+#include "ops/check.h"
 #include "ops/list.h"
 
 using namespace dmsnap;
@@ -285,4 +287,26 @@ TEST_CASE("an image whose origin lost its table is listed as invalid and can be 
     CHECK(attributes(rows.front()) == "sr--I-----");
     const FoundPoint found = find_point(machine, nullptr, "s1");
     CHECK(to_text(plan_remove(machine, *found.origin, *found.point, false)) == "remove  dmsnap-s1\n");
+}
+
+TEST_CASE("a device whose table is lost takes nothing on, and a detach makes it what it was", "[plan]")
+{
+    const std::string before = segmented_world().state();
+    World world = world_with_snapshot(segmented_world());
+    world.dm.origins.at(U).lost = true;
+    const Machine machine = world.machine();
+    const OriginState& origin = machine.origins.at(0);
+
+    const auto rows = listed_points(machine);
+    REQUIRE(rows.size() == 1);
+    CHECK(attributes(rows.front()) == "sr--I-----");
+    CHECK_FALSE(find_problems(machine, &origin).empty());
+    CHECK(plan_recover(machine).repairs.empty());
+    CHECK_THROWS_AS(plan_attach(machine, world.candidate(), {}, Q), Error);
+    CHECK_THROWS_AS(plan_take(machine, world.candidate(), checkpoint_wish("c1", Q), {}), Error);
+    CHECK_THROWS_AS(plan_rename(machine, origin, origin.points.at(0), PointName("x")), Error);
+    CHECK(to_text(plan_remove(machine, origin, origin.points.at(0), false)) == "remove  dmsnap-s1\n");
+    CHECK_THROWS_AS(plan_detach(machine, origin, false), Error);
+    REQUIRE(world.run(plan_detach(machine, origin, true)).done());
+    CHECK(world.state() == before);
 }

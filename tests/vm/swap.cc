@@ -215,6 +215,17 @@ void check_chain_broken(const Snapped& snapped)
     CHECK(changed.out == "");
 }
 
+/// Of a device whose table came back behind a stranger's.
+void check_tool_says_lost(const Snapped& snapped)
+{
+    CHECK(tool({"status", snapped.origin().device()}).find(INTERPOSE_STATE_LOST) != std::string::npos);
+    CHECK(run_tool({"check", snapped.origin().device()}).status == 5);
+    CHECK(list_field("s1", "reason") == INTERPOSE_FAILURE_DETACHED);
+    CHECK(run_tool({"checkpoint", "-n", "c1", snapped.origin().device()}).status == 5);
+    CHECK(run_tool({"detach", snapped.origin().device()}).status == 5);
+    check_chain_broken(snapped);
+}
+
 /// A stranger's swap while the image is read and the device written: no read is wrong, no write fails, all are told.
 void swap_under_readers(const Snapped& snapped, const std::string& table, bool suspend_first)
 {
@@ -414,16 +425,20 @@ TEST_CASE("a table loaded while a stranger's is being resumed takes nothing over
     write.get();
     CHECK(live_table() == original);
     check_lost(snapped);
+    snapped.live().write({4096}, buffer.span()); // that ours shall not vouch for
 
     must({"dmsetup", "resume", live_name});
     CHECK(live_table() == ours);
     CHECK(must({"dmsetup", "status", live_name}).find(" " INTERPOSE_STATE_LOST " ") != std::string::npos);
     CHECK(run({"dmsetup", "message", live_name, "0", INTERPOSE_MSG_POINTS, "0"}).status != 0);
     check_lost(snapped);
+    check_tool_says_lost(snapped);
     Buffer seen(block);
     snapped.live().write({8192}, buffer.span());
     snapped.live().read({8192}, seen.span());
     CHECK(std::ranges::equal(seen.span(), buffer.span()));
-    swap_in(original);
-    remove_remains();
+    tool({"detach", "--force", snapped.origin().device()});
+    CHECK(live_table() == original);
+    tool({"recover"});
+    CHECK(must({"dmsetup", "ls"}).find("dmsnap") == std::string::npos);
 }
