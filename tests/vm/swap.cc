@@ -442,3 +442,37 @@ TEST_CASE("a table loaded while a stranger's is being resumed takes nothing over
     tool({"recover"});
     CHECK(must({"dmsetup", "ls"}).find("dmsnap") == std::string::npos);
 }
+
+// Both resumes wait for the same write, and go on in whatever order the kernel lets them.
+TEST_CASE("a table resumed beside a stranger's vouches for nothing it did not see", "[foreign-swap]")
+{
+    const DmDevice slow("test-slow", delay_table(0, 0));
+    auto origin = whole_disk_origin(slow.path());
+    const std::string original = live_table();
+    Snapped snapped(std::move(origin));
+    for (std::uint64_t round = rounds("swap_foreign"); round > 0; --round) {
+        const std::string ours = live_table();
+        slow.replace_table(delay_table(0, 60000));
+        LiveWriter writer(snapped.origin());
+        wait_until("a write is under way", 30, [&] { return in_flight(snapped.origin().path()).second > 0; });
+        must({"dmsetup", "load", live_name}, original);
+        Background theirs({"dmsetup", "resume", live_name});
+        wait_until("the resume to begin", 30, [] { return !has_inactive_table(); });
+        must({"dmsetup", "load", live_name}, ours);
+        Background own({"dmsetup", "resume", live_name});
+        wait_until("the other resume to begin", 30, [] { return !has_inactive_table(); });
+        slow.replace_table(delay_table(0, 0)); // lets go of the write
+        theirs.wait(60);
+        own.wait(60);
+        wait_for_steps(writer.worker(), 20);
+        writer.worker().stop();
+        CHECK(writer.worker().error() == 0);
+        if (must({"dmsetup", "status", image_name}).find(" valid ") != std::string::npos)
+            CHECK(snapped.image_differences() == "");
+        if (live_table() != original)
+            tool({"detach", "--force", snapped.origin().device()});
+        remove_remains();
+        if (round > 1)
+            snapped.take();
+    }
+}
