@@ -3,6 +3,7 @@
 //
 // A point changes its name, its tags and its data, and stays the same point.
 #include "catch.h"
+#include "changes.h"
 #include "command.h"
 #include "environment.h"
 #include "origin.h"
@@ -50,7 +51,11 @@ TEST_CASE("a snapshot is renamed while its image is mounted", "[rename]")
     tool({"checkpoint", "-n", "c1", origin->device()});
     write_file(filesystem.directory() + "/file", "after");
     const std::string uuid = list_field("s1", "snap_uuid");
-    const std::string changes = tool({"changed", "--since", "s1", origin->device()});
+    const auto changed_since = [&](const std::string& point) {
+        return parse_changed(
+            tool({"changed", "--since", point, origin->device()}), origin->size(), origin->status().chunk.bytes());
+    };
+    const ChunkSet changes = changed_since("s1");
     {
         const MountedImage mounted(origin->image("s1"), "ext4");
         tool({"rename", "s1", "monday"});
@@ -60,7 +65,7 @@ TEST_CASE("a snapshot is renamed while its image is mounted", "[rename]")
         CHECK(std::filesystem::exists(origin->image("monday")));
         CHECK_FALSE(std::filesystem::exists("/dev/dmsnap/s1"));
         CHECK(list_field("monday", "snap_uuid") == uuid);
-        CHECK(tool({"changed", "--since", "monday", origin->device()}) == changes);
+        CHECK(changes.not_in(changed_since("monday")) == ""); // the filesystem may have written more of itself
         CHECK(run_tool({"list", "s1"}).status == 5);
     }
     tool({"rename", fmt::format("{}:c1", origin->device()), "c2"});
