@@ -93,6 +93,8 @@ std::vector<Case> cases(const std::string& device)
         {"remove", {create, second}, {"remove", "s2"}},
         {"remove the last one", {create}, {"remove", "s1"}},
         {"remove --keep-point", {create, second}, {"remove", "--keep-point", "s2"}},
+        {"rename", {create}, {"rename", "s1", "s9"}},
+        {"change", {create}, {"change", "--addtag", "daily", "s1"}},
         {"detach", {checkpoint}, {"detach", device}},
         {"detach --force", {create, checkpoint, second}, {"detach", "--force", "--yes", device}},
     };
