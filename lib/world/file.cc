@@ -19,6 +19,15 @@ File File::open(const std::filesystem::path& path, int flags)
     return File(path, fd);
 }
 
+File File::open_in(const File& folder, const std::string& name, int flags, mode_t mode)
+{
+    const std::filesystem::path path = folder.path_ / name;
+    const int fd = openat(folder.fd_, name.c_str(), flags | O_CLOEXEC, mode);
+    if (fd < 0)
+        throw Error(path, "open", errno);
+    return File(path, fd);
+}
+
 File::~File()
 {
     if (fd_ >= 0)

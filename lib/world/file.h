@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <sys/types.h>
 #include <utility>
 
 namespace dmsnap {
@@ -17,11 +18,14 @@ class File {
 public:
     /// `flags` as for open(2). Throws Error.
     static File open(const std::filesystem::path& path, int flags);
+    /// The same for `name` in an open folder; a file that has to be made gets `mode`.
+    static File open_in(const File& folder, const std::string& name, int flags, mode_t mode);
     File(File&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
     File& operator=(File&&) = delete;
     ~File();
 
     int fd() const { return fd_; }
+    const std::filesystem::path& path() const { return path_; }
     /// Fills `buffer` as far as the file goes; the length read. Throws Error.
     std::size_t read_at(Bytes position, std::span<std::byte> buffer) const;
     /// Writes all of it. Throws Error.
