@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "session.h"
 
+#include "base/signals.h"
 #include "base/text.h"
 #include "dm-interpose.h"
 #include "dm/libdevmapper.h"
@@ -12,7 +13,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstdio>
 #include <fmt/format.h>
 #include <iostream>
@@ -20,25 +20,6 @@
 
 namespace dmsnap::tool {
 namespace {
-
-/// Keeps signals that would end the program waiting: an interrupted plan is a half-changed device.
-class SignalsWait {
-public:
-    SignalsWait()
-    {
-        sigset_t ending;
-        sigemptyset(&ending);
-        for (int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE})
-            sigaddset(&ending, signal);
-        sigprocmask(SIG_BLOCK, &ending, &before_);
-    }
-    ~SignalsWait() { sigprocmask(SIG_SETMASK, &before_, nullptr); }
-    SignalsWait(const SignalsWait&) = delete;
-    SignalsWait& operator=(const SignalsWait&) = delete;
-
-private:
-    sigset_t before_{};
-};
 
 /// Says which side to upgrade.
 Error interface_differs(std::uint32_t interface)

@@ -20,10 +20,10 @@
 #include "dm/critical.h"
 
 #include "base/error.h"
+#include "base/signals.h"
 
 #include <algorithm>
 #include <cerrno>
-#include <csignal>
 #include <cstddef>
 #include <cstring>
 #include <fcntl.h>
@@ -221,23 +221,6 @@ private:
     int fd_;
 };
 
-/// Blocks every signal while it lives, so that a child is born with all of them blocked.
-class NoSignals {
-public:
-    NoSignals()
-    {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-    NoSignals(const NoSignals&) = delete;
-    NoSignals& operator=(const NoSignals&) = delete;
-
-private:
-    sigset_t before_{};
-};
-
 void touch_stack() noexcept
 {
     volatile char page[stack_bytes];
@@ -283,7 +266,7 @@ std::optional<Report> run_in_child(Section& section, int control)
     Descriptor writing(ends[1]);
     pid_t child = 0;
     {
-        const NoSignals blocked;
+        const SignalsWait wait;
         child = fork();
         if (child == 0)
             be_child(section, control, writing.get());
@@ -303,7 +286,7 @@ Report run_in_some_process(Section& section, int control)
         if (const auto report = run_in_child(section, control))
             return *report;
     // Somebody kills every child: what was begun has to be ended all the same.
-    const NoSignals blocked;
+    const SignalsWait wait;
     return section.run(control);
 }
 

@@ -6,6 +6,7 @@
 #include "base/device_number.h"
 #include "base/error.h"
 #include "base/names.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "base/uuid.h"
@@ -231,4 +232,27 @@ TEST_CASE("an error says who, what, why and what next", "[unit]")
     CHECK(error.fault() == Fault::failed);
     CHECK(error.as(Fault::usage).fault() == Fault::usage);
     CHECK(std::string(error.as(Fault::usage).what()) == error.what());
+}
+
+TEST_CASE("signals that would stop or end the program wait", "[unit]")
+{
+    const auto waits = [](int signal) {
+        sigset_t pending;
+        sigpending(&pending);
+        return sigismember(&pending, signal) == 1;
+    };
+    struct sigaction ignore {};
+    ignore.sa_handler = [](int) {};
+    for (const int signal : {SIGINT, SIGTERM, SIGTSTP, SIGALRM, SIGUSR1, SIGUSR2, SIGTTOU, SIGPIPE}) {
+        INFO(signal);
+        struct sigaction before {};
+        sigaction(signal, &ignore, &before); // for its end
+        {
+            const SignalsWait wait;
+            raise(signal);
+            CHECK(waits(signal));
+        }
+        CHECK_FALSE(waits(signal));
+        sigaction(signal, &before, nullptr);
+    }
 }

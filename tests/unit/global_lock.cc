@@ -4,14 +4,15 @@
 #include "machine/global_lock.h"
 #include "base/error.h"
 #include "catch.h"
+#include "world_tree.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sys/stat.h>
 #include <unistd.h>
 
 using namespace dmsnap;
+using namespace dmsnap::test;
 namespace fs = std::filesystem;
 
 namespace {
@@ -19,21 +20,12 @@ namespace {
 /// A place where anybody may make things, as /run/lock is.
 class PublicFolder {
 public:
-    PublicFolder()
-    {
-        std::string name = fs::temp_directory_path() / "dmsnap-lock-XXXXXX";
-        path_ = mkdtemp(name.data());
-    }
-    ~PublicFolder() { fs::remove_all(path_); }
-    PublicFolder(const PublicFolder&) = delete;
-    PublicFolder& operator=(const PublicFolder&) = delete;
-
-    fs::path locks() const { return path_ / "dmsnap"; }
+    fs::path locks() const { return directory_.path() / "dmsnap"; }
     fs::path file() const { return locks() / "global"; }
-    fs::path elsewhere() const { return path_ / "elsewhere"; }
+    fs::path elsewhere() const { return directory_.path() / "elsewhere"; }
 
 private:
-    fs::path path_;
+    TemporaryDirectory directory_;
 };
 
 std::string note(const fs::path& file)
