@@ -305,8 +305,17 @@ TEST_CASE("a device whose table is lost takes nothing on, and a detach makes it 
     CHECK_THROWS_AS(plan_attach(machine, world.candidate(), {}, Q), Error);
     CHECK_THROWS_AS(plan_take(machine, world.candidate(), checkpoint_wish("c1", Q), {}), Error);
     CHECK_THROWS_AS(plan_rename(machine, origin, origin.points.at(0), PointName("x")), Error);
-    CHECK(to_text(plan_remove(machine, origin, origin.points.at(0), false)) == "remove  dmsnap-s1\n");
     CHECK_THROWS_AS(plan_detach(machine, origin, false), Error);
-    REQUIRE(world.run(plan_detach(machine, origin, true)).done());
+
+    World forced = world;
+    REQUIRE(forced.run(plan_detach(machine, origin, true)).done());
+    CHECK(forced.state() == before);
+
+    const Plan remove = plan_remove(machine, origin, origin.points.at(0), false);
+    CHECK(to_text(remove) == "remove  dmsnap-s1\n");
+    REQUIRE(world.run(remove).done());
+    const Machine without_image = world.machine();
+    CHECK(plan_recover(without_image).repairs.empty()); // nor asked to let go of its store
+    REQUIRE(world.run(plan_detach(without_image, without_image.origins.at(0), false)).done());
     CHECK(world.state() == before);
 }
