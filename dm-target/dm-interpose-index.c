@@ -9,7 +9,7 @@
 #include <linux/slab.h>
 
 #include "dm-interpose-index.h"
-#include "dm-interpose.h"
+#include "dm-interpose-module.h"
 
 #define BUCKET_LOAD 4
 #define BUCKETS_MIN 64UL

@@ -38,14 +38,13 @@
 
 #include "dm-interpose-chunk.h"
 #include "dm-interpose-map.h"
+#include "dm-interpose-module.h"
 #include "dm-interpose-store.h"
 
 /* Pages of one copy: the largest chunk, and what one bio holds. */
 #define INTERPOSE_COPY_PAGES 256
 /* A map's array of leaves stays below 256 MiB: 16 PiB in chunks of 16 KiB. */
 #define INTERPOSE_CHUNKS_MAX (1ULL << 40)
-/* Memory for a write that is being held: gladly from clean pages, never by waiting for I/O. */
-#define INTERPOSE_GFP_WRITE (GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN)
 
 /* What made snapshots invalid; an origin remembers the first.  The names are in the uapi header. */
 enum interpose_failure {
@@ -180,9 +179,6 @@ struct interpose_write {
 extern struct target_type interpose_target;
 extern struct target_type interpose_image_target;
 extern struct target_type interpose_store_target;
-extern struct workqueue_struct
-	*interpose_wq; /* the path of writes: nothing on it may wait for one */
-extern struct workqueue_struct *interpose_point_wq; /* taking points, sweeping, events */
 
 /* dm-interpose-target.c */
 char *interpose_area_error(const struct dm_target *ti, const struct dm_dev *dev, sector_t start);

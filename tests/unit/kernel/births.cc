@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
-#include "bucket.h"
 #include "catch.h"
+#include "index_owner.h"
 #include "module.h"
 #include "random.h"
 
@@ -17,7 +17,7 @@ using namespace dmsnap::test::kernel;
 namespace {
 
 /// The birth of what snapshot `id` reads of `chunk`; nothing: the base.
-std::optional<u64> birth_read(const Bucket& bucket, u64 chunk, u64 id)
+std::optional<u64> birth_read(const Index& bucket, u64 chunk, u64 id)
 {
     const exception* found = births_find(bucket.head(), chunk, id);
     if (found == nullptr)
@@ -26,7 +26,7 @@ std::optional<u64> birth_read(const Bucket& bucket, u64 chunk, u64 id)
     return found->birth;
 }
 
-bool needed(const Bucket& bucket, u64 chunk, u64 birth, const std::vector<u64>& living)
+bool needed(const Index& bucket, u64 chunk, u64 birth, const std::vector<u64>& living)
 {
     for (const exception* entry : bucket.entries())
         if (entry->chunk == chunk && entry->birth == birth)
@@ -45,12 +45,12 @@ std::set<u64> numbers(unsigned bits)
     return set;
 }
 
-/// An origin of a few chunks in one bucket, with everything a snapshot has to remember kept in full beside it.
+/// An origin of a few chunks, with everything a snapshot has to remember kept in full beside it.
 class History {
 public:
     static constexpr u64 chunks = 4;
 
-    explicit History(Random& random) : random_(random), base_(chunks)
+    History(Random& random, Index::Buckets buckets) : random_(random), base_(chunks), index_(buckets)
     {
         for (u64& content : base_)
             content = ++last_content_;
@@ -77,7 +77,7 @@ public:
         const u64 newest = images_.empty() ? 0 : images_.rbegin()->first;
         if (copies_.contains(chunk))
             return; // joins, and is released with it
-        if (newest == 0 || births_find(bucket_.head(), chunk, newest) != nullptr)
+        if (newest == 0 || index_.find(chunk, newest))
             base_[chunk] = ++last_content_;
         else
             copies_[chunk] = {newest, base_[chunk]};
@@ -89,7 +89,7 @@ public:
         if (copies_.empty())
             return;
         const auto copy = std::next(copies_.begin(), static_cast<std::ptrdiff_t>(random_.below(copies_.size())));
-        bucket_.insert(copy->first, copy->second.birth, copy->second.content);
+        index_.insert(copy->first, copy->second.birth, copy->second.content);
         check();
         base_[copy->first] = ++last_content_;
         copies_.erase(copy);
@@ -99,27 +99,28 @@ public:
     /// After this every exception left is what some living snapshot reads, and none of those is missing.
     void sweep()
     {
-        std::set<const exception*> read;
+        std::set<u64> read; // slots: no two exceptions have the same
         for (const auto& [id, image] : images_)
             for (u64 chunk = 0; chunk < chunks; ++chunk)
-                if (const exception* found = births_find(bucket_.head(), chunk, id))
-                    read.insert(found);
-        swept_ += bucket_.sweep(living_ids());
-        const auto left = bucket_.entries();
-        REQUIRE(std::set<const exception*>(left.begin(), left.end()) == read);
+                if (const auto slot = index_.find(chunk, id))
+                    read.insert(*slot);
+        swept_ += index_.sweep(living_ids());
+        std::set<u64> left;
+        for (const exception* entry : index_.entries())
+            left.insert(entry->slot);
+        REQUIRE(left == read);
     }
 
-    void check() const
+    void check()
     {
         for (const auto& [id, image] : images_)
             for (u64 chunk = 0; chunk < chunks; ++chunk) {
-                const exception* found = births_find(bucket_.head(), chunk, id);
                 INFO("snapshot " << id << ", chunk " << chunk);
-                REQUIRE((found != nullptr ? found->slot : base_[chunk]) == image[chunk]);
+                REQUIRE(index_.find(chunk, id).value_or(base_[chunk]) == image[chunk]);
             }
         // What births_find() builds on: the births of a chunk only fall along the chain.
         std::map<u64, u64> births;
-        for (const exception* entry : bucket_.entries()) {
+        for (const exception* entry : index_.entries()) {
             const auto newer = births.find(entry->chunk);
             REQUIRE((newer == births.end() || entry->birth < newer->second));
             births[entry->chunk] = entry->birth;
@@ -146,7 +147,7 @@ private:
     std::vector<u64> base_;                  // what each chunk holds: never the same number twice
     std::map<u64, std::vector<u64>> images_; // of each living snapshot: all it has to show
     std::map<u64, Copy> copies_;             // under way, by chunk
-    Bucket bucket_;
+    Index index_;
     std::size_t swept_ = 0;
     std::size_t copied_ = 0;
 };
@@ -155,7 +156,7 @@ private:
 
 TEST_CASE("a snapshot reads the oldest exception that is not older than itself", "[unit][kernel]")
 {
-    Bucket bucket;
+    Index bucket;
     for (u64 birth : {3U, 7U, 9U})
         bucket.insert(5, birth, 0);
     CHECK(birth_read(bucket, 5, 1) == 3);
@@ -169,7 +170,7 @@ TEST_CASE("a snapshot reads the oldest exception that is not older than itself",
 
 TEST_CASE("a chunk that is in no exception is read from the base, whatever else shares its bucket", "[unit][kernel]")
 {
-    Bucket bucket;
+    Index bucket;
     CHECK_FALSE(birth_read(bucket, 5, 1));
     bucket.insert(4, 1, 0);
     bucket.insert(6, 2, 0);
@@ -181,7 +182,7 @@ TEST_CASE("a chunk that is in no exception is read from the base, whatever else 
 TEST_CASE("chunks and births of 64 bits are told apart", "[unit][kernel]")
 {
     constexpr u64 top = ~u64{0};
-    Bucket bucket;
+    Index bucket;
     bucket.insert(top, top - 1, 3);
     bucket.insert(top & ~(u64{1} << 32), top, 2);
     bucket.insert(top, top, 1);
@@ -196,7 +197,7 @@ TEST_CASE("chunks and births of 64 bits are told apart", "[unit][kernel]")
 
 TEST_CASE("an exception is needed by the snapshots after the one before it, up to its birth", "[unit][kernel]")
 {
-    Bucket bucket;
+    Index bucket;
     bucket.insert(5, 3, 0);
     bucket.insert(6, 5, 0); // another chunk's, between them
     bucket.insert(5, 7, 0);
@@ -215,10 +216,11 @@ TEST_CASE("with each choice of births and of snapshots, what is read is needed a
 {
     constexpr unsigned ids = 6;
     Random random;
+    Index bucket;
     for (unsigned births = 0; births < 1U << ids; ++births)
         for (unsigned alive = 0; alive < 1U << ids; ++alive) {
             const std::set<u64> born = numbers(births), snapshots = numbers(alive);
-            Bucket bucket;
+            bucket.sweep({});
             for (u64 birth : born) {
                 // Another chunk's is in the way, in front or behind.
                 const u64 first = random.between(1, 2);
@@ -254,7 +256,7 @@ TEST_CASE("through a random history each living snapshot shows what it was taken
     std::size_t copied = 0, swept = 0, most = 0;
     for (std::uint64_t round = 0; round < 400; ++round) {
         Random random(round);
-        History history(random);
+        History history(random, round % 4 == 0 ? Index::Buckets::many : Index::Buckets::one);
         // Some histories hardly drop, others hardly take, some sweep seldom: exceptions pile up.
         const u64 drops = random.between(1, 6);
         const u64 sweeps = random.between(0, 4);

@@ -15,6 +15,7 @@ namespace {
 
 std::atomic<std::size_t> pages;
 std::atomic<std::size_t> blocks;
+std::atomic<std::size_t> objects;
 std::atomic<unsigned> page_gfp;
 std::atomic<unsigned> failing; // each how many-th, 0: none
 std::atomic<unsigned> requests;
@@ -29,6 +30,7 @@ bool fails()
 
 std::size_t pages_in_use() { return pages; }
 std::size_t blocks_in_use() { return blocks; }
+std::size_t objects_in_use() { return objects; }
 unsigned last_page_gfp() { return page_gfp; }
 
 ScarceMemory::ScarceMemory(unsigned n) { failing = n; }
@@ -58,11 +60,13 @@ extern "C" void free_page(unsigned long page)
     std::free(reinterpret_cast<void*>(page));
 }
 
-extern "C" void* kvzalloc(size_t size, gfp_t)
+extern "C" void* kvzalloc(size_t size, gfp_t gfp) { return kvcalloc(1, size, gfp); }
+
+extern "C" void* kvcalloc(size_t n, size_t size, gfp_t)
 {
     if (fails())
         return nullptr;
-    void* block = std::calloc(1, size);
+    void* block = std::calloc(n, size);
     if (block == nullptr)
         std::abort();
     ++blocks;
@@ -75,4 +79,34 @@ extern "C" void kvfree(const void* block)
         return;
     --blocks;
     std::free(const_cast<void*>(block));
+}
+
+struct kmem_cache {
+    std::size_t size;
+};
+
+extern "C" kmem_cache* kmem_cache_create(const char*, unsigned size, unsigned, unsigned, void (*)(void*))
+{
+    return fails() ? nullptr : new kmem_cache{size};
+}
+
+extern "C" void kmem_cache_destroy(kmem_cache* cache) { delete cache; }
+
+// Not zeroed, and so that the sanitizers see each of them.
+extern "C" void* kmem_cache_alloc(kmem_cache* cache, gfp_t)
+{
+    if (fails())
+        return nullptr;
+    void* object = std::malloc(cache->size);
+    if (object == nullptr)
+        std::abort();
+    std::memset(object, 0xa5, cache->size);
+    ++objects;
+    return object;
+}
+
+extern "C" void kmem_cache_free(kmem_cache*, void* object)
+{
+    --objects;
+    std::free(object);
 }

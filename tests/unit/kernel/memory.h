@@ -12,6 +12,7 @@ namespace dmsnap::test::kernel {
 /// What the module has not given back.
 std::size_t pages_in_use();
 std::size_t blocks_in_use();
+std::size_t objects_in_use(); ///< of slab caches
 
 /// What the last request for a page said the kernel may do to get one.
 unsigned last_page_gfp();

@@ -7,6 +7,7 @@
 extern "C" {
 #include "dm-interpose-births.h"
 #include "dm-interpose-chunk.h"
+#include "dm-interpose-index.h"
 #include "dm-interpose-map.h"
 #include <linux/gfp.h>
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+typedef __u32 u32;
 typedef __u64 u64;
 typedef unsigned int gfp_t;
 
