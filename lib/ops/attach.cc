@@ -170,6 +170,18 @@ std::string names_of(const std::vector<ImageState>& images)
     return joined(names);
 }
 
+/// What somebody else has suspended, or loaded, is his: a detach would resume the one and overwrite the other.
+void require_detachable(const OriginState& origin)
+{
+    const std::string& name = origin.name().text();
+    if (origin.info.suspended)
+        throw Error(name, "detach", "it is suspended",
+            fmt::format("dmsetup resume {}, once you know who suspended it", shell_word(name)));
+    if (origin.info.inactive_table && origin.inactive != original_table(origin))
+        throw Error(name, "detach", "somebody has loaded another table for it that is not active yet",
+            fmt::format("dmsetup clear {}, once you know whose it is", shell_word(name)));
+}
+
 std::vector<const Point*> snapshots_of(const OriginState& origin)
 {
     std::vector<const Point*> found;
@@ -224,6 +236,7 @@ Plan plan_attach(const Machine& machine, const Candidate& candidate, std::option
 
 Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
 {
+    require_detachable(origin);
     for (const ImageState& image : origin.images)
         require_unused(image);
     const auto snapshots = snapshots_of(origin);

@@ -17,8 +17,9 @@ enum class AttachFor { good, first_point };
 Plan plan_attach(const Machine& machine, const Candidate& candidate, std::optional<Sectors> chunk,
     const Uuid& new_origin, AttachFor purpose = AttachFor::good);
 
-/// Gives the device the table it had.  With `force` its snapshots end with the swap.  Throws Error while a snapshot is there
-/// without `force`, and while an image is in use in any case.
+/// Gives the device the table it had.  With `force` that ends its snapshots too.  Throws Error while a snapshot is there
+/// without `force`; while an image is in use, the device is suspended or somebody else's table is loaded for it in any
+/// case.
 Plan plan_detach(const Machine& machine, const OriginState& origin, bool force);
 
 /// The table the device had before it was attached.

@@ -220,3 +220,27 @@ TEST_CASE("detach goes by the tables where the module speaks another interface",
     origin.images.clear();
     CHECK(to_text(plan_detach(machine, origin, false)).starts_with("load "));
 }
+
+TEST_CASE("detach keeps off what somebody else has suspended or loaded", "[plan]")
+{
+    const auto refusal_of = [](World& world) {
+        const Machine machine = world.machine();
+        try {
+            plan_detach(machine, machine.origins.at(0), true);
+        } catch (const Error& error) {
+            return error.reason() + "; " + error.next_step();
+        }
+        return std::string();
+    };
+    for (const auto& make : {linear_world, segmented_world}) {
+        World world = world_with_snapshot(make());
+        FakeDevice& live = world.dm.devices[world.device];
+        live.suspended = true;
+        CHECK(refusal_of(world).starts_with("it is suspended; dmsetup resume 'vg-home'"));
+        live.suspended = false;
+        live.inactive = parse_table("0 8192 linear 8:16 0\n");
+        CHECK(refusal_of(world).starts_with("somebody has loaded another table"));
+        live.inactive = make().dm.devices[world.device].live; // a detach that died
+        CHECK(refusal_of(world).empty());
+    }
+}
