@@ -55,8 +55,11 @@ Plan plan_remove_image(const Machine& machine, const OriginState& origin, const 
 Plan plan_close_store(const Machine& machine, const OriginState& leaving, const Uuid& store)
 {
     const StoreState* state = machine.find_store(store);
-    const std::size_t others = machine.users_of(store) - (leaving.store() == store ? 1 : 0);
-    if (state == nullptr || others > 0)
+    // Not all origins could be read, perhaps: the store itself knows how many keep data there.
+    if (state == nullptr || !state->status.details)
+        return {};
+    const std::size_t leaves = leaving.store() == store ? 1 : 0;
+    if (machine.users_of(store) > leaves || state->status.details->origins > leaves)
         return {};
     return {Remove{state->as_created()}};
 }

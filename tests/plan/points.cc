@@ -231,6 +231,17 @@ TEST_CASE("a store that another origin uses stays", "[plan]")
     CHECK(to_text(plan_remove(machine, origin, origin.points.at(0), false)).find("dmsnap-store") == std::string::npos);
 }
 
+TEST_CASE("a store stays as long as the kernel knows of another origin that uses it", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    world.dm.origins[Q].store = S;
+    const Machine machine = world.machine();
+    const OriginState& origin = machine.origins.at(0);
+    REQUIRE(machine.users_of(S) == 1); // the other one could not be read
+    CHECK(to_text(plan_remove(machine, origin, origin.points.at(0), false)).find("dmsnap-store") == std::string::npos);
+    CHECK(to_text(plan_detach(machine, origin, true)).find("dmsnap-store") == std::string::npos);
+}
+
 TEST_CASE("a point is found by name, uuid or generation and id, and by nothing that comes near", "[plan]")
 {
     World world = world_with_snapshot(linear_world());
