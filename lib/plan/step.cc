@@ -56,10 +56,19 @@ std::string feed(const Table& table)
     return text + " | ";
 }
 
+/// For a command that has such lines: what it cannot tell.
+std::string remark_on(const Table& table)
+{
+    for (const TableLine& line : table)
+        if (shown_text(line) != to_text(line))
+            return "  # KEY stands for the key, which is not shown; dmsnap recover needs nobody to type it";
+    return {};
+}
+
 std::string dmsetup_create(const NewDevice& device)
 {
-    return fmt::format("{}dmsetup create {} --uuid {}{}", feed(device.table), shell_word(device.name.text()),
-        shell_word(device.uuid), device.read_only ? " --readonly" : "");
+    return fmt::format("{}dmsetup create {} --uuid {}{}{}", feed(device.table), shell_word(device.name.text()),
+        shell_word(device.uuid), device.read_only ? " --readonly" : "", remark_on(device.table));
 }
 
 std::string dmsetup_prepare(const NewDevice& device)
@@ -72,13 +81,17 @@ std::string dmsetup_prepare(const NewDevice& device)
 std::string dmsetup_swap(const SuspendedSwap& swap)
 {
     const std::string name = shell_word(swap.name.text());
-    return fmt::format("dmsetup suspend --nolockfs {} && dmsetup {} {} && dmsetup resume --nolockfs {}", name,
-        swap.to_base ? "resume" : "suspend", shell_word(swap.base.text()), name);
+    return fmt::format("dmsetup suspend --nolockfs {} && dmsetup {} --nolockfs {} && dmsetup resume --nolockfs {}",
+        name, swap.to_base ? "resume" : "suspend", shell_word(swap.base.text()), name);
 }
 
 std::string dmsetup_message(const DmName& name, const Message& message)
 {
-    return fmt::format("dmsetup message {} 0 {}", shell_word(name.text()), to_text(message));
+    std::string command = fmt::format("dmsetup message {} 0", shell_word(name.text()));
+    const std::string text = to_text(message);
+    for (std::string_view word : words(text))
+        command += " " + shell_word(word);
+    return command;
 }
 
 } // namespace
@@ -134,9 +147,11 @@ std::string by_hand(const Step& step)
             [](const FormatStore& s) { return fmt::format("# format the store {}", s.store.path); },
             [](const Create& s) { return dmsetup_create(s.device); },
             [](const Prepare& s) { return dmsetup_prepare(s.device); },
-            [](const Load& s) { return fmt::format("{}dmsetup load {}", feed(s.table), shell_word(s.name.text())); },
+            [](const Load& s) {
+                return fmt::format("{}dmsetup load {}{}", feed(s.table), shell_word(s.name.text()), remark_on(s.table));
+            },
             [](const Clear& s) { return "dmsetup clear " + shell_word(s.name.text()); },
-            [](const Resume& s) { return "dmsetup resume " + shell_word(s.name.text()); },
+            [](const Resume& s) { return "dmsetup resume --nolockfs " + shell_word(s.name.text()); },
             [](const SwapSuspended& s) { return dmsetup_swap(s.swap); },
             [](const Remove& s) { return "dmsetup remove " + shell_word(s.device.name.text()); },
             [](const SyncFilesystems& s) {

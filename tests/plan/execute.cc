@@ -132,7 +132,7 @@ TEST_CASE("what cannot be undone is left as commands", "[plan]")
     CHECK_FALSE(outcome.undone());
     const std::vector<std::string> expected = {
         "printf '%s\\n' '0 2048 linear 8:16 0' '2048 2048 linear 8:32 64' | dmsetup load 'vg-home'",
-        "dmsetup resume 'vg-home'",
+        "dmsetup resume --nolockfs 'vg-home'",
         "dmsetup remove 'dmsnap-base-aaaaaaaa'",
         "dmsetup remove 'dmsnap-store-bbbbbbbb'",
     };
@@ -187,4 +187,20 @@ TEST_CASE("progress tells every step and every undo", "[plan]")
     std::string told;
     execute(plan, world.dm, world.host, [&](const std::string& line) { told += line; });
     CHECK(told == to_text(plan) + "undo " + to_text(plan[1]) + "undo " + to_text(plan[0]));
+}
+
+TEST_CASE("a command for a human is read by a shell as it is meant", "[plan]")
+{
+    const PointId point{U, 1};
+    Tags tags;
+    tags.add(Tag("a&b"));
+    tags.add(Tag("#1"));
+    CHECK(by_hand(ChangePoint{DmName("vg-home"), {.point = point, .tags = tags}, {}}).find("'a&b,#1'") !=
+          std::string::npos);
+    CHECK(by_hand(Resume{DmName("vg-home"), {}}) == "dmsetup resume --nolockfs 'vg-home'");
+    const std::string load =
+        by_hand(Load{DmName("luks"), parse_table("0 8192 crypt aes-xts-plain64 00ff 0 8:16 4096\n")});
+    CHECK(load.find("00ff") == std::string::npos);
+    CHECK(load.find("  # KEY stands for the key") != std::string::npos);
+    CHECK(by_hand(Load{DmName("x"), parse_table("0 8 linear 8:16 0\n")}).find('#') == std::string::npos);
 }
