@@ -250,7 +250,7 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
     // The swap ends all points at once: whoever dies before it has changed nothing that cannot be made again.
     Plan plan = {Load{origin.name(), original_table(origin)}};
     for (const ImageState& image : origin.images)
-        for (Step& step : plan_remove_image(machine, origin, image))
+        for (Step& step : plan_remove_image(machine, image))
             plan.push_back(std::move(step));
     // Back would be another generation.
     if (origin.base && runs_once(origin.base->table))

@@ -3,6 +3,7 @@
 #include "ops/naming.h"
 
 #include "base/error.h"
+#include "base/text.h"
 
 #include <fmt/format.h>
 
@@ -80,6 +81,18 @@ std::string link_component(const DmName& device)
 std::string image_link(const PointName& point, const DmName& origin)
 {
     return fmt::format("/dev/dmsnap/{}/{}", point.text(), link_component(origin));
+}
+
+std::optional<DmName> image_of_link(std::string_view link)
+{
+    const auto parts = split(link, '/');
+    if (parts.size() != 5)
+        return std::nullopt;
+    try {
+        return image_name(PointName(std::string(parts[3])));
+    } catch (const Error&) {
+        return std::nullopt;
+    }
 }
 
 } // namespace dmsnap

@@ -38,5 +38,7 @@ std::optional<Uuid> point_of_image_uuid(std::string_view uuid);
 std::string link_component(const DmName& device);
 /// "/dev/dmsnap/NAME/DEVICE"
 std::string image_link(const PointName& point, const DmName& origin);
+/// The image such a link leads to; nothing if it is not of this form.
+std::optional<DmName> image_of_link(std::string_view link);
 
 } // namespace dmsnap

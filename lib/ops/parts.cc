@@ -8,19 +8,6 @@
 #include <fmt/format.h>
 
 namespace dmsnap {
-namespace {
-
-/// The name a link of the image has; the point is the one its table names.
-std::optional<std::string> link_of(const OriginState& origin, const ImageState& image)
-{
-    for (const Point& point : origin.points)
-        if (image.line.point == origin.id_of(point))
-            return image_link(point.name, origin.name());
-    return std::nullopt;
-}
-
-} // namespace
-
 void require_unused(const ImageState& image)
 {
     if (image.info.open_count == 0)
@@ -43,11 +30,13 @@ void require_name_free(const Machine& machine, const OriginState* origin, PointK
             "another name");
 }
 
-Plan plan_remove_image(const Machine& machine, const OriginState& origin, const ImageState& image)
+Plan plan_remove_image(const Machine& machine, const ImageState& image)
 {
     Plan plan;
-    if (const auto link = link_of(origin, image); link && !machine.udev)
-        plan.push_back(RemoveLink{*link, image.info.name});
+    // By what is there: of an origin that is gone nobody knows the name any more.
+    for (const std::string& link : machine.links)
+        if (image_of_link(link) == image.info.name)
+            plan.push_back(RemoveLink{link, image.info.name});
     plan.push_back(Remove{image.as_created()});
     return plan;
 }

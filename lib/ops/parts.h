@@ -16,8 +16,8 @@ void require_unused(const ImageState& image);
 /// Throws Error unless a point of the origin, or of a device to be attached (nullptr), may have the name.
 void require_name_free(const Machine& machine, const OriginState* origin, PointKind kind, const PointName& name,
     const std::string& subject, const std::string& operation);
-/// An image and its link.
-Plan plan_remove_image(const Machine& machine, const OriginState& origin, const ImageState& image);
+/// An image, and the links to it that no udevd removes.
+Plan plan_remove_image(const Machine& machine, const ImageState& image);
 /// Closes the store if no origin but `leaving` keeps data there.
 Plan plan_close_store(const Machine& machine, const OriginState& leaving, const Uuid& store);
 

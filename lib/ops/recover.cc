@@ -3,6 +3,7 @@
 #include "ops/recover.h"
 
 #include "base/text.h"
+#include "dm-interpose.h"
 #include "ops/attach.h"
 #include "ops/naming.h"
 #include "ops/parts.h"
@@ -24,19 +25,6 @@ NewDevice as_found(const DeviceState& device)
 
 /// Whether devices are suspended by hand to swap a table with that of the base.
 bool swapped_suspended(const DeviceState& base) { return runs_once(base.table.empty() ? base.inactive : base.table); }
-
-/// "/dev/dmsnap/NAME/DEVICE" is a link to "dmsnap-NAME".
-std::optional<DmName> image_of_link(const std::string& link)
-{
-    const auto parts = split(link, '/');
-    if (parts.size() != 5)
-        return std::nullopt;
-    try {
-        return image_name(PointName(std::string(parts[3])));
-    } catch (const Error&) {
-        return std::nullopt;
-    }
-}
 
 bool has_snapshots(const OriginState& origin)
 {
@@ -197,6 +185,9 @@ private:
     {
         if (device.table.empty())
             return true;
+        // What was removed by force, or wiped, shows no point any more.
+        if (point_of_image_uuid(device.info.uuid))
+            return target_type(device.table.front().target) != INTERPOSE_TARGET_IMAGE;
         if (const auto origin = origin_of_base(device.info.uuid))
             return machine_.find_origin(*origin) == nullptr && !is_gone(*origin);
         return std::any_of(machine_.stores.begin(), machine_.stores.end(), [&](const StoreState& store) {

@@ -42,7 +42,7 @@ Plan plan_remove(const Machine& machine, const OriginState& origin, const Point&
     for (const ImageState& image : origin.images)
         if (image.line.point == origin.id_of(point)) {
             require_unused(image);
-            for (Step& step : plan_remove_image(machine, origin, image))
+            for (Step& step : plan_remove_image(machine, image))
                 plan.push_back(std::move(step));
         }
     if (machine.has_ended(origin))

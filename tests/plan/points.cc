@@ -330,3 +330,17 @@ TEST_CASE("a device whose table is lost takes nothing on, and a detach makes it 
     REQUIRE(world.run(plan_detach(without_image, without_image.origins.at(0), false)).done());
     CHECK(world.state() == before);
 }
+
+TEST_CASE("the link of an image goes with it where no udevd runs, also once its origin is gone", "[plan]")
+{
+    World without_udev = linear_world();
+    without_udev.dm.udev = false;
+    World world = world_with_snapshot(without_udev);
+    REQUIRE(world.host.links == std::set<std::string>{"/dev/dmsnap/s1/vg-home"});
+    world.dm.load(world.device, parse_table("0 4096 linear 8:16 384\n"));
+    world.dm.resume(world.device, Visibility::public_device);
+    const Machine machine = world.machine();
+    const FoundPoint found = find_point(machine, nullptr, "s1");
+    REQUIRE(world.run(plan_remove(machine, *found.origin, *found.point, false)).done());
+    CHECK(world.host.links.empty());
+}

@@ -276,3 +276,17 @@ TEST_CASE("an image that is made again after its device grew has the length of i
     REQUIRE(world.dm.devices.count(DmName("dmsnap-s1")) == 1);
     CHECK(length(world.dm.devices[DmName("dmsnap-s1")].live) == 4096_s);
 }
+
+TEST_CASE("an image whose table somebody replaced is removed, and made again if its point is valid", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    const std::string before = world.state();
+    world.dm.devices[DmName("dmsnap-s1")].live = parse_table("0 4096 error\n");
+    world.recover();
+    CHECK(world.state() == before);
+
+    world.dm.devices[DmName("dmsnap-s1")].live = parse_table("0 4096 error\n");
+    world.dm.origins[U].points.front().valid = false;
+    world.recover();
+    CHECK(world.dm.devices.count(DmName("dmsnap-s1")) == 0);
+}
