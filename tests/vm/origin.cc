@@ -69,7 +69,7 @@ std::string scattered_table(const std::string& disk, Bytes size, unsigned segmen
 
 class LinearOrigin : public Origin {
 public:
-    explicit LinearOrigin(const std::string& table) : device_("test-origin", table) {}
+    LinearOrigin(const std::string& name, const std::string& table) : device_(name, table) {}
     ~LinearOrigin() override { try_to({"dmsnap", "detach", "--force", "--yes", device_.path()}); }
 
     std::string device() const override { return device_.path(); }
@@ -126,14 +126,14 @@ std::string Origin::generation() const { return interpose_status(dm_name()).gene
 
 std::uint32_t Origin::event_number() const { return device_mapper().info(DmName(dm_name())).value().event_number; }
 
-std::unique_ptr<Origin> linear_origin(const std::string& disk, Bytes size, unsigned segments)
+std::unique_ptr<Origin> linear_origin(const std::string& disk, Bytes size, unsigned segments, const std::string& name)
 {
-    return std::make_unique<LinearOrigin>(scattered_table(disk, size, segments));
+    return std::make_unique<LinearOrigin>(name, scattered_table(disk, size, segments));
 }
 
 std::unique_ptr<Origin> whole_disk_origin(const std::string& disk)
 {
-    return std::make_unique<LinearOrigin>(linear_line({0}, Disk(disk).size(), disk, {0}));
+    return std::make_unique<LinearOrigin>("test-origin", linear_line({0}, Disk(disk).size(), disk, {0}));
 }
 
 std::unique_ptr<Origin> lvm_origin(const std::string& disk, Bytes size)

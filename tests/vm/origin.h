@@ -50,7 +50,8 @@ public:
 };
 
 /// dm-linear over so many segments of equal length, which lie on the disk apart and out of order.
-std::unique_ptr<Origin> linear_origin(const std::string& disk, Bytes size, unsigned segments);
+std::unique_ptr<Origin> linear_origin(
+    const std::string& disk, Bytes size, unsigned segments, const std::string& name = "test-origin");
 /// dm-linear over all of the disk.
 std::unique_ptr<Origin> whole_disk_origin(const std::string& disk);
 /// An LV of one segment in a VG "test" on the disk.
