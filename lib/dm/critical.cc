@@ -6,9 +6,13 @@
 //   this process                       its child
 //   builds every request
 //   forks ---------------------------> locks its memory
-//   waits at a pipe                    suspend live; start or stop base; resume live
+//   waits at a pipe                    suspend live; compare health; start or stop base; resume live
 //     | a report: done or undone <-----' or, if one fails: all back, newest first
 //     ` the pipe breaks: the child was killed.  Once more: each request may be repeated.
+//
+// A raid table reads the state of its legs when it is loaded, and writes it when it runs. A leg that fails in between
+// would be read as good by a table that does not know. Once nothing is under way any more the word of the running raid
+// says whether one did.
 //
 // While the live device is suspended whoever writes to it waits: the page cache, a logger, the memory of this very
 // program on a swap device.  So the child asks for no memory, touches no file, logs nothing and catches no signal; it
@@ -21,6 +25,7 @@
 
 #include "base/error.h"
 #include "base/signals.h"
+#include "table/status.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -31,6 +36,7 @@
 #include <linux/dm-ioctl.h>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -42,7 +48,7 @@
 namespace dmsnap {
 namespace {
 
-/// Room for the table of the live device as the kernel prints it; only its beginning is read.
+/// Room for table and status as the kernel prints them; of the live device's table only the beginning is read.
 constexpr std::size_t status_bytes = 64 << 10;
 /// Stack the child may need, touched before it matters.
 constexpr std::size_t stack_bytes = 64 << 10;
@@ -100,15 +106,54 @@ public:
     bool has_loaded() const noexcept { return (answer()->flags & DM_INACTIVE_PRESENT_FLAG) != 0; }
     bool is_interpose() const noexcept
     {
-        dm_target_spec spec;
-        if (answer()->target_count == 0 || answer()->data_start + sizeof(spec) > bytes_.size())
-            return false;
-        std::memcpy(&spec, &bytes_[answer()->data_start], sizeof(spec));
-        return std::strncmp(spec.target_type, INTERPOSE_TARGET, sizeof(spec.target_type)) == 0;
+        const auto line = line_at(0);
+        return answer()->target_count > 0 && line && is_type(*line, INTERPOSE_TARGET);
+    }
+
+    /// Of a status: whether the raid lines, one after the other, have the same failed legs as `health`.
+    bool has_failures_of(std::string_view health) const noexcept
+    {
+        std::uint32_t at = 0;
+        for (std::uint32_t i = 0; i < answer()->target_count; ++i) {
+            const auto line = line_at(at);
+            if (!line)
+                return false;
+            if (is_type(*line, "raid")) {
+                const std::string_view word = raid_health(text_at(at));
+                if (!same_failures(word, health.substr(0, word.size())))
+                    return false;
+                health.remove_prefix(word.size());
+            }
+            at = line->next;
+        }
+        return health.empty();
     }
 
 private:
     const dm_ioctl* answer() const noexcept { return reinterpret_cast<const dm_ioctl*>(bytes_.data()); }
+
+    /// `at` is counted from the first line.
+    std::optional<dm_target_spec> line_at(std::uint32_t at) const noexcept
+    {
+        dm_target_spec spec;
+        const std::size_t begin = std::size_t{answer()->data_start} + at;
+        if (begin + sizeof(spec) > bytes_.size())
+            return std::nullopt;
+        std::memcpy(&spec, &bytes_[begin], sizeof(spec));
+        return spec;
+    }
+
+    /// Only where there is a line.
+    std::string_view text_at(std::uint32_t at) const noexcept
+    {
+        const std::size_t begin = std::size_t{answer()->data_start} + at + sizeof(dm_target_spec);
+        return {bytes_.data() + begin, strnlen(bytes_.data() + begin, bytes_.size() - begin)};
+    }
+
+    static bool is_type(const dm_target_spec& line, const char* type) noexcept
+    {
+        return std::strncmp(line.target_type, type, sizeof(line.target_type)) == 0;
+    }
 
     unsigned long command_;
     dm_ioctl pristine_{};
@@ -127,15 +172,17 @@ Request load_request(const DmName& name, const Table& table)
 struct Report {
     int number = 0; ///< errno value of the request that failed
     const char* subject = "";
-    const char* operation = ""; ///< both from before the fork
+    const char* operation = "";
+    const char* reason = nullptr; ///< instead of the errno value's; all from before the fork
 };
 
 class Section {
 public:
     Section(const SuspendedSwap& swap, std::uint16_t base_flags, std::uint16_t live_flags)
         : live_(swap.name.text()), base_(swap.base.text()), from_base_(interpose_line(swap.before) != nullptr),
-          to_base_(swap.to_base),
+          to_base_(swap.to_base), health_(swap.health),
           look_(DM_TABLE_STATUS, swap.name, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, status_bytes),
+          ask_health_(DM_TABLE_STATUS, swap.to_base ? swap.name : swap.base, DM_NOFLUSH_FLAG, status_bytes),
           suspend_(DM_DEV_SUSPEND, swap.name, DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG),
           resume_(Request(DM_DEV_SUSPEND, swap.name, DM_SKIP_LOCKFS_FLAG).with_udev_flags(live_flags)),
           clear_(DM_TABLE_CLEAR, swap.name, 0), load_before_(load_request(swap.name, swap.before)),
@@ -156,7 +203,7 @@ public:
 private:
     bool fails(Report& report, int number, const char* subject, const char* operation) noexcept
     {
-        report = {number, subject, operation};
+        report = {number, subject, operation, nullptr};
         return number != 0;
     }
 
@@ -167,9 +214,23 @@ private:
         if (number == 0 && !look_.has_loaded() && look_.is_interpose() != to_base_)
             number = ESTALE;
         return !fails(report, number, live_.c_str(), "swap its table") &&
-               !fails(report, suspend_.run(control), live_.c_str(), "suspend it") &&
+               !fails(report, suspend_.run(control), live_.c_str(), "suspend it") && keeps_health(control, report) &&
                !fails(report, set_base(control, to_base_), base_.c_str(), to_base_ ? "start it" : "stop it") &&
                !fails(report, resume_.run(control), live_.c_str(), "resume it");
+    }
+
+    /// Until the swap is done: what runs now is asked about what will run.
+    bool keeps_health(int control, Report& report) noexcept
+    {
+        if (health_.empty() || !look_.has_loaded())
+            return true;
+        if (fails(report, ask_health_.run(control), live_.c_str(), "ask for the state of its legs"))
+            return false;
+        if (ask_health_.has_failures_of(health_))
+            return true;
+        report = {ESTALE, live_.c_str(), "swap its table",
+            "a leg of the raid has failed, or come back, since its new table was loaded"};
+        return false;
     }
 
     int set_base(int control, bool running) noexcept
@@ -193,7 +254,9 @@ private:
     std::string base_;
     bool from_base_;
     bool to_base_;
+    std::string health_;
     Request look_;
+    Request ask_health_;
     Request suspend_;
     Request resume_;
     Request clear_;
@@ -235,7 +298,7 @@ void touch_stack() noexcept
     touch_stack();
     Report report;
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
-        report = {errno, "memory", "lock it"};
+        report = {errno, "memory", "lock it", nullptr};
     } else {
         setpriority(PRIO_PROCESS, 0, urgent);
         report = section.run(control);
@@ -299,6 +362,8 @@ void run_critical_section(const SuspendedSwap& swap, std::uint16_t base_flags, s
         throw Error("device-mapper", "open its control node", errno);
     Section section(swap, base_flags, live_flags);
     const Report report = run_in_some_process(section, control.get());
+    if (report.number != 0 && report.reason != nullptr)
+        throw Error(report.subject, report.operation, report.reason, "again, once lvs -a shows which leg it is");
     if (report.number != 0)
         throw Error(report.subject, report.operation, report.number,
             "dmesg | tail: the kernel's own sentence about it is there");

@@ -20,6 +20,17 @@ namespace fs = std::filesystem;
 namespace dmsnap {
 namespace {
 
+/// Of all lines of a table that must run once.
+std::string read_health(Dm& dm, const DmName& name, const Table& table)
+{
+    std::string health;
+    if (runs_once(table))
+        for (const StatusLine& line : dm.status(name))
+            if (line.type == "raid")
+                health += raid_health(line.text);
+    return health;
+}
+
 /// Nothing if it went away meanwhile.
 std::optional<DeviceState> read_device(Dm& dm, const DmName& name)
 {
@@ -27,9 +38,11 @@ std::optional<DeviceState> read_device(Dm& dm, const DmName& name)
         const auto info = dm.info(name);
         if (!info)
             return std::nullopt;
-        DeviceState device{*info, {}, {}};
-        if (info->live_table)
+        DeviceState device{*info, {}, {}, {}};
+        if (info->live_table) {
             device.table = dm.table(name);
+            device.health = read_health(dm, name, device.table);
+        }
         if (info->inactive_table)
             device.inactive = dm.inactive_table(name);
         return device;
@@ -190,7 +203,7 @@ private:
         if (line != nullptr && line->origin == origin.line.origin)
             origin.images.push_back({device.info, device.table, *line, users_of(device.info, roots_)});
         if (origin_of_base(device.info.uuid) == origin.line.origin)
-            origin.base = BaseState{device.info, device.table};
+            origin.base = BaseState{device.info, device.table, device.health};
     }
 
     Dm& dm_;
@@ -204,12 +217,14 @@ Machine survey(Dm& dm, const Roots& roots) { return Survey(dm, roots).run(); }
 
 Candidate read_candidate(Dm& dm, const BlockDevice& block)
 {
-    Candidate candidate{block, std::nullopt, {}};
+    Candidate candidate{block, std::nullopt, {}, {}};
     if (!block.is_dm())
         return candidate;
     candidate.info = dm.info(block.number);
-    if (candidate.info && candidate.info->live_table)
+    if (candidate.info && candidate.info->live_table) {
         candidate.table = dm.table(candidate.info->name);
+        candidate.health = read_health(dm, candidate.info->name, candidate.table);
+    }
     return candidate;
 }
 

@@ -230,7 +230,7 @@ Plan plan_attach(const Machine& machine, const Candidate& candidate, std::option
     const NewDevice below{base, base_uuid(new_origin), candidate.table, Visibility::private_device, false};
     const Load load{name, interpose_table(size, {base, Sectors{0}, new_origin, used_chunk, provisional})};
     if (runs_once(candidate.table))
-        return {Prepare{below}, load, SwapSuspended{{name, base, candidate.table, true}}};
+        return {Prepare{below}, load, SwapSuspended{{name, base, candidate.table, true, candidate.health}}};
     return {Create{below}, load, Resume{name, candidate.table}};
 }
 
@@ -254,7 +254,8 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
             plan.push_back(std::move(step));
     // Back would be another generation.
     if (origin.base && runs_once(origin.base->table))
-        plan.push_back(SwapSuspended{{origin.name(), origin.base->info.name, origin.table, false}, true});
+        plan.push_back(
+            SwapSuspended{{origin.name(), origin.base->info.name, origin.table, false, origin.base->health}, true});
     else
         plan.push_back(Resume{origin.name(), origin.table, true});
     if (origin.base)

@@ -22,8 +22,9 @@ namespace dmsnap {
 /// A device-mapper device, whoever made it.
 struct DeviceState {
     DmInfo info;
-    Table table;    ///< live
-    Table inactive; ///< loaded beside it
+    Table table;        ///< live
+    Table inactive;     ///< loaded beside it
+    std::string health; ///< raid_health() of all its lines
 
     const DmName& name() const { return info.name; }
 };
@@ -42,6 +43,7 @@ struct ImageState {
 struct BaseState {
     DmInfo info;
     Table table;
+    std::string health; ///< raid_health() of all its lines
 
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
 };
@@ -109,6 +111,7 @@ struct Candidate {
     BlockDevice block;
     std::optional<DmInfo> info; ///< of a device-mapper device
     Table table;
+    std::string health; ///< raid_health() of all its lines
 };
 
 } // namespace dmsnap

@@ -94,7 +94,7 @@ private:
             swapping_.insert(base->name());
             // Forwards, because what is loaded tells us what it was as long as it is not done.
             repair(device.name(), "an attach that was not finished", "finished",
-                {SwapSuspended{{device.name(), base->name(), device.table, true}}}, device.info);
+                {SwapSuspended{{device.name(), base->name(), device.table, true, {}}}}, device.info);
             return;
         }
         Plan plan = {Clear{device.name(), device.inactive}};
@@ -139,7 +139,7 @@ private:
             return false;
         swapping_.insert(base->name());
         repair(origin.name(), "a detach that was not finished", "finished",
-            {SwapSuspended{{origin.name(), base->name(), origin.table, false}, true}}, origin.info);
+            {SwapSuspended{{origin.name(), base->name(), origin.table, false, {}}, true}}, origin.info);
         return true;
     }
 

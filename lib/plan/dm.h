@@ -60,6 +60,7 @@ struct SuspendedSwap {
     DmName base;          ///< runs exactly while the live device's table is "interpose"
     Table before;         ///< the live device's table until now
     bool to_base = false; ///< from then on the live device stands on the base
+    std::string health;   ///< raid_health() when the plan was made; empty: not known, not compared
     bool operator==(const SuspendedSwap&) const = default;
 };
 
@@ -100,7 +101,8 @@ public:
     /// somebody else has frozen would make the swap fail.
     virtual void resume(const DmName& name, Visibility visibility) = 0;
     /// Suspends the live device, starts or stops the base, and resumes the live device with what it has loaded.  What
-    /// fails is put back.  Writers wait meanwhile, so it is done by a process of its own that nothing holds up and
+    /// fails is put back, and so is a raid that has lost a leg since the plan was made: the table to be started was
+    /// loaded without knowing.  Writers wait meanwhile, so it is done by a process of its own that nothing holds up and
     /// that ends its work even if this one is killed.
     virtual void swap_suspended(const SuspendedSwap& swap) = 0;
     virtual void remove(const DmName& name) = 0;

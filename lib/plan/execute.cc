@@ -266,7 +266,7 @@ void undo(const SwapSuspended& step, Execution& run)
         run.dm.load(swap.name, swap.before);
     const bool back_to_base = interpose_line(swap.before) != nullptr;
     if (now != swap.before || info.suspended || runs(run.dm.info(swap.base)) != back_to_base)
-        run.dm.swap_suspended({swap.name, swap.base, now, back_to_base});
+        run.dm.swap_suspended({swap.name, swap.base, now, back_to_base, {}});
     if (run.dm.table(swap.name) != swap.before)
         throw Error(swap.name.text(), "restore its table", "the kernel keeps the other one");
 }
@@ -356,7 +356,7 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const SwapSuspended& s) {
                 const bool back = !s.swap.to_base;
                 return commands(
-                    {Load{s.swap.name, s.swap.before}, SwapSuspended{{s.swap.name, s.swap.base, {}, back}}});
+                    {Load{s.swap.name, s.swap.before}, SwapSuspended{{s.swap.name, s.swap.base, {}, back, {}}}});
             },
             [&](const Remove& s) { return runs_once(s.device.table) ? commands({}) : commands({Create{s.device}}); },
             [&](const UseStore& s) {

@@ -82,6 +82,27 @@ TEST_CASE("attach starts the base of what must not run twice while the device is
           "remove  dmsnap-base-aaaaaaaa\n");
 }
 
+TEST_CASE("a raid that loses a leg between plan and swap stays as it was", "[plan]")
+{
+    World world = raid_world();
+    const auto attach = [&] { return plan_attach(world.machine(), world.candidate(), {}, U); };
+    const auto detach = [&] { return plan_detach(world.machine(), world.machine().origins.at(0), false); };
+    const auto undone = [&](const Plan& plan, const char* legs) {
+        const std::string before = world.state();
+        world.dm.legs = legs;
+        CHECK(world.run(plan).undone());
+        CHECK(world.state() == before);
+    };
+    undone(attach(), "AD");
+    undone(attach(), "DA");
+    world.dm.legs = "Aa";
+    const Plan in_sync_meanwhile = attach();
+    world.dm.legs = "AA";
+    CHECK(world.run(in_sync_meanwhile).done());
+    undone(detach(), "AD");
+    CHECK(world.run(detach()).done());
+}
+
 TEST_CASE("attach refuses what LVM keeps to itself", "[plan]")
 {
     const std::string uuid = "LVM-" + std::string(64, 'x');

@@ -109,6 +109,8 @@ public:
     bool udev = true;
     /// The next resume that swaps tables loses the new one and leaves the old one suspended.
     bool swap_fails = false;
+    /// Of every raid there is: a letter for each leg.
+    std::string legs = "AA";
 
     /// A device as somebody else made it.
     DmName add(const std::string& name, const std::string& table)
@@ -173,6 +175,8 @@ public:
                 return {{{0}, length(device.live), INTERPOSE_TARGET_IMAGE, to_text(status_of_image(*image))}};
         if (device.uuid.ends_with("-store"))
             return {{{0}, length(device.live), INTERPOSE_TARGET_STORE, to_text(status_of_store(device))}};
+        if (runs_once(device.live))
+            return {{{0}, length(device.live), "raid", "raid1 2 " + legs + " 4096/4096 idle 0 0 -"}};
         return {};
     }
 
@@ -222,7 +226,7 @@ public:
         trouble.during(name.text(), [&] { start(device); });
     }
 
-    /// As its real child does it: three requests, and back if one of them fails.
+    /// As its real child does it: three requests and a look at the legs, and back if one of them fails.
     void swap_suspended(const SuspendedSwap& swap) override
     {
         FakeDevice& live = at(swap.name);
@@ -231,6 +235,8 @@ public:
         const bool from_base = interpose_line(swap.before) != nullptr;
         try {
             trouble.during(swap.name.text(), [&] { live.suspended = true; });
+            if (!swap.health.empty() && !same_failures(swap.health, legs))
+                throw Error(swap.name.text(), "swap its table", ESTALE);
             trouble.during(swap.base.text(), [&] { set_base(swap.to_base); });
             trouble.during(swap.name.text(), [&] { start(live); });
         } catch (const Error&) {

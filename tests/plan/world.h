@@ -47,7 +47,7 @@ struct World {
         block.dm_name = device.text();
         block.size = length(dm.table(device));
         block.logical_block = {512};
-        return {block, info, dm.table(device)};
+        return read_candidate(dm, block);
     }
 
     /// As the next command does after a kill.

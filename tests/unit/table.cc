@@ -11,6 +11,19 @@
 #include <cerrno>
 
 using namespace dmsnap;
+
+TEST_CASE("of a raid's health those legs count that have failed", "[unit]")
+{
+    CHECK(raid_health("raid1 2 AA 131072/131072 idle 0 0 -") == "AA");
+    CHECK(raid_health("raid1 2 Aa") == "Aa");
+    CHECK(raid_health("raid1 2") == "");
+    CHECK(raid_health("") == "");
+    CHECK(same_failures("AA", "Aa"));
+    CHECK(same_failures("AD", "aD"));
+    CHECK_FALSE(same_failures("AA", "AD"));
+    CHECK_FALSE(same_failures("DA", "AD"));
+    CHECK_FALSE(same_failures("AA", "AAA"));
+}
 using namespace dmsnap::literals;
 
 namespace {

@@ -11,6 +11,7 @@
 #include "kinds.h"
 #include "origin.h"
 #include "records.h"
+#include "table/status.h"
 #include "wait.h"
 
 #include <algorithm>
@@ -165,9 +166,58 @@ TEST_CASE("a swap that the kernel refuses while the device is suspended is put b
     // Too small, which shows only when it runs.
     world.dm->prepare({world.base, "TEST-base", linear_table(16384), Visibility::private_device, false});
     world.dm->load(world.name, interpose_table(world.number_of_base()));
-    CHECK_THROWS_AS(world.dm->swap_suspended({world.name, world.base, linear_table(32768), true}), Error);
+    CHECK_THROWS_AS(world.dm->swap_suspended({world.name, world.base, linear_table(32768), true, {}}), Error);
     world.check_runs(linear_table(32768));
     CHECK(world.dm->info(world.base).value().suspended);
+}
+
+namespace {
+
+std::string health_of(const DmName& name)
+{
+    return std::string(raid_health(make_libdevmapper()->status(name).at(0).text));
+}
+
+/// A leg gives errors from now on, and the mirror has seen it.
+void lose_leg(const Origin& origin)
+{
+    must({"dmsetup", "wipe_table", "--force", "test-origin_rimage_1"});
+    must({"dd", "if=/dev/zero", "of=" + origin.path(), "bs=4k", "count=1", "oflag=direct", "status=none"});
+    wait_until("the leg is lost", 60, [] { return health_of(DmName("test-origin")) == "AD"; });
+}
+
+} // namespace
+
+TEST_CASE("a leg that fails after the base was loaded is not read again", "[swap-suspended]")
+{
+    const auto origin = raid1_origin(64_MiB);
+    const auto dm = make_libdevmapper();
+    const DmName name("test-origin");
+    const DmName base("test-base");
+    const Table before = dm->table(name);
+    REQUIRE(health_of(name) == "AA");
+    dm->prepare({base, "TEST-base", before, Visibility::private_device, false});
+    const Table above = parse_table(fmt::format("0 {} interpose {} 0 aaaaaaaa-1111-4111-8111-111111111111 32\n",
+        length(before).count, dm->info(base).value().number.text()));
+    dm->load(name, above);
+    lose_leg(*origin);
+    std::string said;
+    try {
+        dm->swap_suspended({name, base, before, true, "AA"});
+    } catch (const Error& error) {
+        said = error.what();
+    }
+    CHECK(said.find("test-origin: cannot swap its table: a leg of the raid has failed") == 0);
+    const DmInfo info = dm->info(name).value();
+    CHECK_FALSE(info.suspended);
+    CHECK_FALSE(info.inactive_table);
+    CHECK(dm->table(name) == before);
+    CHECK(dm->info(base).value().suspended);
+    dm->remove(base);
+    must({"dd", "if=" + origin->path(), "of=/dev/null", "bs=4k", "count=1", "iflag=direct", "status=none"});
+    // What is read now knows of it.
+    tool({"attach", origin->device()});
+    tool({"detach", origin->device()});
 }
 
 TEST_CASE("a swap may be asked for again", "[swap-suspended]")
@@ -177,13 +227,13 @@ TEST_CASE("a swap may be asked for again", "[swap-suspended]")
     const Table above = interpose_table(world.number_of_base());
     world.dm->load(world.name, above);
     for (int i = 0; i < 2; ++i) {
-        world.dm->swap_suspended({world.name, world.base, linear_table(32768), true});
+        world.dm->swap_suspended({world.name, world.base, linear_table(32768), true, {}});
         world.check_runs(above);
         CHECK_FALSE(world.dm->info(world.base).value().suspended);
     }
     world.dm->load(world.name, linear_table(32768));
     for (int i = 0; i < 2; ++i) {
-        world.dm->swap_suspended({world.name, world.base, above, false});
+        world.dm->swap_suspended({world.name, world.base, above, false, {}});
         world.check_runs(linear_table(32768));
         CHECK(world.dm->info(world.base).value().suspended);
     }
