@@ -347,9 +347,15 @@ public:
     {
         const DmSession session;
         Task task(DM_DEVICE_REMOVE, name, "remove it");
-        // udevd's own probing holds a device open for moments.
+        // udevd's own probing holds a device open for moments: tried again for five seconds.
         task.require(dm_task_retry_remove(task.get()));
-        task.run_with_udev(Visibility::public_device, note_);
+        try {
+            task.run_with_udev(Visibility::public_device, note_);
+        } catch (const Error& error) {
+            if (error.number() != EBUSY)
+                throw;
+            throw Error(name.text(), "remove it", EBUSY, "end what has it open, then again");
+        }
     }
 
     void rename(const DmName& name, const DmName& to, Visibility visibility) override

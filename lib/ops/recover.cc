@@ -170,15 +170,28 @@ private:
     void look_at(const DeviceState& device)
     {
         if (needless(device)) {
-            if (device.info.open_count == 0)
-                repair(device.name(), "a device that nothing needs", "removed", {Remove{as_found(device)}});
-            else
+            // Whoever just looks into it is outwaited by the removal.
+            if (const DeviceState* upper = standing_on(device))
                 in_the_way(device.name().text(),
-                    fmt::format("nothing needs it, and it is open {} times", device.info.open_count),
-                    "end what has it open, then dmsnap recover");
+                    fmt::format("nothing of dmsnap's needs it, but {} stands on it", upper->name().text()),
+                    fmt::format("dmsetup remove {}, then dmsnap recover", shell_word(upper->name().text())));
+            else
+                repair(device.name(), "a device that nothing needs", "removed", {Remove{as_found(device)}});
         } else if (device.info.suspended) {
             suspended_by_somebody(device.name());
         }
+    }
+
+    /// Another device with it in a table; nullptr if there is none.
+    const DeviceState* standing_on(const DeviceState& device) const
+    {
+        const auto names_it = [&](const Table& table) {
+            const auto below = devices(table);
+            return std::find(below.begin(), below.end(), DeviceRef(device.info.number)) != below.end();
+        };
+        const auto found = std::find_if(machine_.devices.begin(), machine_.devices.end(),
+            [&](const DeviceState& other) { return names_it(other.table) || names_it(other.inactive); });
+        return found != machine_.devices.end() ? &*found : nullptr;
     }
 
     bool needless(const DeviceState& device) const

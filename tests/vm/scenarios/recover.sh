@@ -15,6 +15,9 @@ clean_up() {
     set +e
     dmsetup clear origin
     dmsetup resume origin
+    exec 5<&-
+    dmsetup remove upper
+    dmsetup remove dmsnap-base-01234567
     dmsnap detach --force --yes origin
     vgremove --force --yes vg
     pvremove --force --force --yes "$DMSNAP_TEST_SPARE"
@@ -64,6 +67,24 @@ expect 5 'no image of the snapshot "s1"' dmsnap check origin
 dmsnap checkpoint -n c1 origin
 expect 0 '^$' dmsnap check origin
 test -e /dev/dmsnap/s1/origin
+
+echo "== a device that nothing needs, and that somebody looks into, for an instant and for good"
+leftover() {
+    dmsetup create dmsnap-base-01234567 --uuid "DMSNAP-$uuid-base" --table "0 8 linear $origin 0"
+}
+leftover
+(exec 5</dev/mapper/dmsnap-base-01234567 && sleep 2) &
+until [ "$(dmsetup info -c --noheadings -o open dmsnap-base-01234567)" = 1 ]; do :; done
+expect 0 'dmsnap-base-01234567: a device that nothing needs: removed' dmsnap recover
+wait
+leftover
+exec 5</dev/mapper/dmsnap-base-01234567
+expect 5 'dmsnap-base-01234567: cannot remove it: .*busy' dmsnap recover
+exec 5<&-
+dmsetup create upper --table "0 8 linear /dev/mapper/dmsnap-base-01234567 0"
+expect 5 'dmsnap-base-01234567: cannot recover it: .* upper stands on it' dmsnap recover
+dmsetup remove upper
+expect 0 'removed' dmsnap recover
 
 echo "== what somebody else is at: named, not touched"
 dmsetup load origin --table "0 131072 linear $origin 4096"
