@@ -26,10 +26,11 @@ NewDevice as_found(const DeviceState& device)
 /// Whether devices are suspended by hand to swap a table with that of the base.
 bool swapped_suspended(const DeviceState& base) { return runs_once(base.table.empty() ? base.inactive : base.table); }
 
-bool has_snapshots(const OriginState& origin)
+/// Whether some old data in a store can be read.
+bool has_valid_snapshots(const OriginState& origin)
 {
     return std::any_of(origin.points.begin(), origin.points.end(),
-        [](const Point& point) { return point.kind == PointKind::snapshot; });
+        [](const Point& point) { return point.kind == PointKind::snapshot && point.valid; });
 }
 
 /// Attached for the sake of a first point that was never taken.
@@ -126,8 +127,9 @@ private:
         if (by_detach)
             repair(origin.name(), "a detach that was not finished", "undone", {Clear{origin.name(), origin.inactive}},
                 origin.info);
+        // Also of invalid snapshots, so that a create with another store, dead before its point, ends where it began.
         if (const auto store = origin.store();
-            store && !origin.lost() && !has_snapshots(origin) && origin.images.empty())
+            store && !origin.lost() && !has_valid_snapshots(origin) && origin.images.empty())
             leave_store(origin, *store);
     }
 
@@ -170,8 +172,11 @@ private:
     void look_at(const DeviceState& device)
     {
         if (needless(device)) {
-            // Whoever just looks into it is outwaited by the removal.
-            if (const DeviceState* upper = standing_on(device))
+            // Whoever just looks into it is outwaited by the removal; a mount does not end by itself.
+            if (point_of_image_uuid(device.info.uuid) && device.info.open_count > 0)
+                in_the_way(device.name().text(), "nothing of dmsnap's needs it, but it is in use",
+                    "umount it, then dmsnap recover");
+            else if (const DeviceState* upper = standing_on(device))
                 in_the_way(device.name().text(),
                     fmt::format("nothing of dmsnap's needs it, but {} stands on it", upper->name().text()),
                     fmt::format("dmsetup remove {}, then dmsnap recover", shell_word(upper->name().text())));

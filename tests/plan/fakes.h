@@ -328,7 +328,7 @@ private:
         details.last_id = origin.last_id;
         details.points = origin.points.size();
         for (const Point& point : origin.points)
-            details.snapshots += point.kind == PointKind::snapshot ? 1 : 0;
+            details.snapshots += point.kind == PointKind::snapshot && point.valid ? 1 : 0;
         details.store = origin.store;
         details.chunk = line.chunk;
         return status;
@@ -405,18 +405,32 @@ private:
             origins[after->origin].generation = after->origin;
     }
 
-    std::string answer_to(const StoreMessage& m, const Interpose&, FakeOrigin& origin)
+    void require_store_unused(const Interpose& line, const FakeOrigin& origin) const
+    {
+        const auto is_image = [&](const TableLine& l) {
+            const auto* image = std::get_if<InterposeImage>(&l.target);
+            return image != nullptr && image->origin == line.origin;
+        };
+        for (const auto& [name, device] : devices)
+            if (std::any_of(device.live.begin(), device.live.end(), is_image))
+                throw Error("origin", "change its store", EBUSY);
+        for (const Point& point : origin.points)
+            if (point.kind == PointKind::snapshot && point.valid)
+                throw Error("origin", "change its store", EBUSY);
+    }
+
+    std::string answer_to(const StoreMessage& m, const Interpose& line, FakeOrigin& origin)
     {
         if (devices.count(store_name(m.store)) == 0)
             throw Error("origin", "use a store", ENODEV);
+        if (origin.store != m.store)
+            require_store_unused(line, origin);
         origin.store = m.store;
         return {};
     }
-    static std::string answer_to(const UnstoreMessage&, const Interpose&, FakeOrigin& origin)
+    std::string answer_to(const UnstoreMessage&, const Interpose& line, FakeOrigin& origin)
     {
-        for (const Point& point : origin.points)
-            if (point.kind == PointKind::snapshot)
-                throw Error("origin", "leave its store", EBUSY);
+        require_store_unused(line, origin);
         origin.store.reset();
         return {};
     }

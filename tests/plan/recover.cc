@@ -38,6 +38,26 @@ Plan create(World& world) { return plan_take(world.machine(), world.candidate(),
 
 Plan create_second(World& world) { return plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {}); }
 
+/// Its one snapshot is invalid and has lost its image, but still has its store.
+World with_invalid_snapshot()
+{
+    World world = world_with_snapshot(linear_world());
+    world.dm.devices.erase(DmName("dmsnap-s1"));
+    for (auto& [uuid, origin] : world.dm.origins)
+        origin.points.front().valid = false;
+    world.recover(); // as every command begins
+    return world;
+}
+
+Plan create_elsewhere(World& world)
+{
+    StoreWish wish = store_wish();
+    wish.facts.device.number = {8, 64};
+    wish.path = "/dev/sde";
+    wish.new_store = R;
+    return plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), wish);
+}
+
 Plan checkpoint(World& world) { return plan_take(world.machine(), world.candidate(), checkpoint_wish("c1", Q), {}); }
 
 Plan remove_first(World& world)
@@ -81,6 +101,7 @@ const Scenario scenarios[] = {
     {"create where no udevd runs", [] { return without_udev(linear_world()); }, create},
     {"create on an attached device", [] { return attached(segmented_world()); }, create},
     {"create a second snapshot", [] { return world_with_snapshot(linear_world()); }, create_second},
+    {"create with another store", with_invalid_snapshot, create_elsewhere},
     {"checkpoint", segmented_world, checkpoint},
     {"checkpoint on an attached device", [] { return attached(linear_world()); }, checkpoint},
     {"remove the last snapshot", [] { return world_with_snapshot(linear_world()); }, remove_first},

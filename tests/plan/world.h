@@ -18,6 +18,7 @@ namespace dmsnap::test {
 inline const Uuid U = *Uuid::from_text("aaaaaaaa-1111-4111-8111-111111111111");
 inline const Uuid S = *Uuid::from_text("bbbbbbbb-2222-4222-8222-222222222222");
 inline const Uuid P = *Uuid::from_text("cccccccc-3333-4333-8333-333333333333");
+inline const Uuid R = *Uuid::from_text("eeeeeeee-5555-4555-8555-555555555555");
 inline const Uuid Q = *Uuid::from_text("dddddddd-4444-4444-8444-444444444444");
 
 /// A machine with one device that may become an origin.
