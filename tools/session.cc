@@ -100,10 +100,16 @@ Change::Change(const Arguments& arguments, bool any_interface)
 
 void Change::recover()
 {
-    const SignalsWait wait;
+    std::optional<SignalsWait> wait(std::in_place);
+    const auto bar = [&](const DmInfo& live) {
+        wait.reset(); // LVM may take its time, and nothing is half done yet
+        const bool barred = bar_lvm(live);
+        wait.emplace();
+        return barred;
+    };
     LocalHost host;
     reconciled_ = reconcile(
-        *dm_, host, [this] { return survey(*dm_); }, [this](const DmInfo& live) { return bar_lvm(live); }, log_step);
+        *dm_, host, [this] { return survey(*dm_); }, bar, log_step);
     volumes_.clear();
     for (const Repair& repair : reconciled_.done)
         log_info(to_text(repair));

@@ -18,7 +18,6 @@
 namespace dmsnap {
 namespace {
 
-constexpr const char* lock_folder = "/run/lock/lvm";
 constexpr std::chrono::milliseconds pause{20};
 
 /// Whether a file is still what its path leads to: whoever ends a lock unlinks its file.
@@ -56,9 +55,9 @@ void unlock(const std::string& path, int fd)
 /// Tries until the deadline.
 class Waiting {
 public:
-    Waiting(const std::string& group, const std::function<void(const std::string& line)>& say,
-        const LvmLock::Patience& patience)
-        : group_(group), say_(say), patience_(patience), begin_(std::chrono::steady_clock::now())
+    Waiting(
+        const std::string& group, const std::function<void(const std::string& line)>& say, const LvmLock::Terms& terms)
+        : group_(group), say_(say), terms_(terms), begin_(std::chrono::steady_clock::now())
     {
     }
 
@@ -76,32 +75,32 @@ private:
     void pause_once()
     {
         const auto waited = std::chrono::steady_clock::now() - begin_;
-        if (waited >= patience_.give_up)
+        if (waited >= terms_.give_up)
             throw Error("volume group " + printable(group_), "lock it",
-                fmt::format("LVM has been at work on it for {} s",
-                    std::chrono::duration_cast<std::chrono::seconds>(patience_.give_up).count()),
+                fmt::format(
+                    "LVM has been at work on it for {:g} s", std::chrono::duration<double>(terms_.give_up).count()),
                 "again when LVM is done; fuser -v /run/lock/lvm/* shows who it is");
-        if (waited >= patience_.say_so && !std::exchange(said_, true) && say_)
+        if (waited >= terms_.say_so && !std::exchange(said_, true) && say_)
             say_("waiting for LVM, which is at work on volume group " + printable(group_));
         std::this_thread::sleep_for(pause);
     }
 
     const std::string& group_;
     const std::function<void(const std::string& line)>& say_;
-    const LvmLock::Patience& patience_;
+    const LvmLock::Terms& terms_;
     std::chrono::steady_clock::time_point begin_;
     bool said_ = false;
 };
 
 } // namespace
 
-LvmLock::LvmLock(const std::string& volume_group, const std::function<void(const std::string& line)>& waiting,
-    const Patience& patience)
-    : path_(fmt::format("{}/V_{}", lock_folder, volume_group))
+LvmLock::LvmLock(
+    const std::string& volume_group, const std::function<void(const std::string& line)>& waiting, const Terms& terms)
+    : path_((terms.folder / ("V_" + volume_group)).string())
 {
     std::error_code ignored; // open() says it better
-    std::filesystem::create_directories(lock_folder, ignored);
-    Waiting turn(volume_group, waiting, patience);
+    std::filesystem::create_directories(terms.folder, ignored);
+    Waiting turn(volume_group, waiting, terms);
     // Who wants to write queues here first, so that those who read cannot keep him out for ever.
     const std::string queue = path_ + ":aux";
     const int place = turn.lock(queue);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -13,16 +14,17 @@ namespace dmsnap {
 /// the tables of that group.  They wait, those that only read too, so no LVM command may be run meanwhile.
 class LvmLock {
 public:
-    struct Patience {
+    struct Terms {
+        std::filesystem::path folder = "/run/lock/lvm";
         std::chrono::milliseconds say_so{1000};
         std::chrono::milliseconds give_up{60000};
     };
 
     /// `waiting` is called once, with a line to say.  Throws Error if LVM is at work for too long.
     LvmLock(const std::string& volume_group, const std::function<void(const std::string& line)>& waiting,
-        const Patience& patience);
+        const Terms& terms);
     LvmLock(const std::string& volume_group, const std::function<void(const std::string& line)>& waiting)
-        : LvmLock(volume_group, waiting, Patience())
+        : LvmLock(volume_group, waiting, Terms())
     {
     }
     ~LvmLock();

@@ -116,6 +116,15 @@ while flock -n /run/lock/lvm/V_vg true; do :; done
 expect 0 'waiting for LVM' dmsnap attach vg/lv
 wait
 dmsnap detach vg/lv
+dmsetup load vg-lv --table "$(dmsetup table vg-lv | sed "s/linear \([^ ]*\) \([^ ]*\)/interpose \1 \2 $uuid 32/")"
+flock --no-fork /run/lock/lvm/V_vg sleep 60 &
+while flock -n /run/lock/lvm/V_vg true; do :; done
+expect 124 'waiting for LVM' timeout 3 dmsnap recover
+kill $!
+wait $! || true
+until flock -n /run/lock/lvm/V_vg true; do :; done
+rm -f /run/lock/lvm/V_vg
+expect 0 'vg-lv: an attach that was not finished: undone' dmsnap recover
 [ ! -e /run/lock/lvm/V_vg ] && [ ! -e /run/lock/lvm/V_vg:aux ]
 
 echo "== LVM does not wait for the answer to a question"
