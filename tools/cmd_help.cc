@@ -13,6 +13,7 @@ namespace {
 
 int run_help(const Arguments& arguments)
 {
+    arguments.require_objects(0, 1);
     if (arguments.objects().empty()) {
         print(help_text());
         return exit_done;

@@ -72,14 +72,17 @@ po::options_description options_of(const Command& command)
     return description;
 }
 
+std::string synopsis(const Command& command) { return fmt::format("dmsnap {} {}", command.name, command.synopsis); }
+
 Error usage(const Command& command, std::string reason)
 {
-    return Error(command.name, "read the command line", std::move(reason), fmt::format("dmsnap help {}", command.name))
+    return Error(command.name, "read the command line", std::move(reason),
+        fmt::format("dmsnap help {}", command.name))
         .as(Fault::usage);
 }
 
 /// po::store() would refuse an option given twice, which LVM's users do, and would not count those without a value.
-Arguments collected(const po::parsed_options& parsed)
+Arguments collected(const Command& command, const po::parsed_options& parsed)
 {
     Arguments::Options options;
     std::vector<std::string> objects;
@@ -89,7 +92,7 @@ Arguments collected(const po::parsed_options& parsed)
         else
             options[option.string_key].push_back(option.value.empty() ? std::string() : option.value.front());
     }
-    return {std::move(options), std::move(objects)};
+    return {command, std::move(options), std::move(objects)};
 }
 
 } // namespace
@@ -116,19 +119,16 @@ const std::string& Arguments::require(const std::string& option) const
 {
     if (const std::string* text = value(option))
         return *text;
-    throw Error("command line", "do without it", "--" + option + " is missing").as(Fault::usage);
+    throw usage(command_, fmt::format("--{} is missing: {}", option, synopsis(command_)));
 }
 
 void Arguments::require_objects(std::size_t at_least, std::size_t at_most) const
 {
     if (objects_.size() < at_least)
-        throw Error("command line", "go on", "DEVICE or NAME is missing").as(Fault::usage);
+        throw usage(command_, "an argument is missing: " + synopsis(command_));
     if (objects_.size() > at_most)
-        throw Error("command line", "go on",
-            at_most == 0   ? "it takes no arguments"
-            : at_most == 1 ? "one device for now"
-                           : fmt::format("more than {} arguments", at_most))
-            .as(Fault::usage);
+        throw usage(
+            command_, fmt::format("\"{}\" is an argument too many: {}", objects_[at_most], synopsis(command_)));
 }
 
 std::span<const Command* const> commands() { return all_commands; }
@@ -144,8 +144,7 @@ const Command* find_command(const std::string& name)
 std::string help_text(const Command& command)
 {
     std::ostringstream text;
-    text << "dmsnap " << command.name << " - " << command.summary << "\n\n  dmsnap " << command.name << ' '
-         << command.synopsis << "\n"
+    text << "dmsnap " << command.name << " - " << command.summary << "\n\n  " << synopsis(command) << "\n"
          << options_of(command);
     return text.str();
 }
@@ -167,7 +166,7 @@ Arguments parse(const Command& command, const std::vector<std::string>& words)
     po::positional_options_description positional;
     positional.add(object_key, -1);
     try {
-        return collected(po::command_line_parser(words).options(all).positional(positional).run());
+        return collected(command, po::command_line_parser(words).options(all).positional(positional).run());
     } catch (const po::error& error) {
         throw usage(command, error.what());
     }

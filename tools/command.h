@@ -20,14 +20,16 @@ enum Exit : int {
     exit_chain_broken = 7,
 };
 
+struct Command;
+
 /// A parsed command line.
 class Arguments {
 public:
     /// Each option's values in the order they were given; of one without a value, an empty text each time.
     using Options = std::map<std::string, std::vector<std::string>>;
 
-    Arguments(Options options, std::vector<std::string> objects)
-        : options_(std::move(options)), objects_(std::move(objects))
+    Arguments(const Command& command, Options options, std::vector<std::string> objects)
+        : command_(command), options_(std::move(options)), objects_(std::move(objects))
     {
     }
 
@@ -46,6 +48,7 @@ public:
     void require_objects(std::size_t at_least, std::size_t at_most) const;
 
 private:
+    const Command& command_;
     Options options_;
     std::vector<std::string> objects_;
 };

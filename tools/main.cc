@@ -4,6 +4,7 @@
 #include "log.h"
 #include "session.h"
 
+#include <algorithm>
 #include <exception>
 #include <fcntl.h>
 #include <unistd.h>
@@ -25,6 +26,14 @@ int verbosity_of(const Arguments& arguments)
     return arguments.has("quiet") ? -1 : static_cast<int>(arguments.count("verbose"));
 }
 
+/// Of an option that may stand alone; empty: it may not.
+std::string verb_of(const std::string& option)
+{
+    if (option == "--help" || option == "-h")
+        return "help";
+    return option == "--version" ? "version" : "";
+}
+
 int run_verb(const Command& command, const std::vector<std::string>& words)
 {
     const Arguments arguments = parse(command, words);
@@ -38,23 +47,24 @@ int run_verb(const Command& command, const std::vector<std::string>& words)
     return command.run(arguments);
 }
 
-int run(const std::vector<std::string>& words)
+/// The verb is the first word that is no option; the options before it are the verb's. --help and --version are verbs
+/// where there is no other.
+int run(std::vector<std::string> words)
 {
-    if (words.empty()) {
-        log_error(Error("command line", "go on", "the verb is missing", "dmsnap help").as(Fault::usage));
-        return exit_usage;
-    }
-    std::string verb = words.front();
-    if (verb == "--help" || verb == "-h")
-        verb = "help";
-    if (verb == "--version")
-        verb = "version";
-    const Command* command = find_command(verb);
+    const auto is_verb = [](const std::string& word) { return !word.starts_with('-'); };
+    auto verb = std::find_if(words.begin(), words.end(), is_verb);
+    if (verb == words.end())
+        verb = std::find_if(words.begin(), words.end(), [](const std::string& word) { return !verb_of(word).empty(); });
+    if (verb == words.end())
+        throw Error("command line", "go on", "the verb is missing", "dmsnap help").as(Fault::usage);
+    const std::string name = is_verb(*verb) ? *verb : verb_of(*verb);
+    words.erase(verb);
+    const Command* command = find_command(name);
     if (command == nullptr) {
-        log_error(Error("\"" + printable(verb) + "\"", "do it", "there is no such verb", "dmsnap help"));
+        log_error(Error("\"" + printable(name) + "\"", "do it", "there is no such verb", "dmsnap help"));
         return exit_no_such_verb;
     }
-    return run_verb(*command, {words.begin() + 1, words.end()});
+    return run_verb(*command, words);
 }
 
 } // namespace

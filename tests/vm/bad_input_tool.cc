@@ -66,9 +66,13 @@ TEST_CASE("a command line that makes no sense is refused", "[bad-input-words]")
 {
     const Targets targets;
     check_each(no_such_verb, "no such verb", {},
-        {"snapshoot", "", " ", "ATTACH", "attach ", "--attach", "-x", "\x1b[31mred", "att", long_name}, false);
+        {"snapshoot", "", " ", "ATTACH", "attach ", "\x1b[31mred", "att", long_name}, false);
     check_all({
         {usage, "the verb is missing", {}},
+        {usage, "the verb is missing", {"--attach"}},
+        {usage, "the verb is missing", {"-v", "-x"}},
+        {usage, "no-such", {"--no-such", "attach", "test-plain"}},
+        {usage, "too many", {"help", "attach", "detach"}},
         {no_such_verb, "no such verb", {"help", "snapshoot"}},
         {usage, "no-such", {"attach", "--no-such", "test-plain"}},
         {usage, "-Z", {"attach", "-Z", "test-plain"}},
@@ -89,9 +93,9 @@ TEST_CASE("a command line that makes no sense is refused", "[bad-input-words]")
         {usage, "--name is missing", {"create", "test-plain"}},
         {usage, "--name is missing", {"checkpoint", "test-plain"}},
         {usage, "--since is missing", {"changed", "test-origin"}},
-        {usage, "one device", {"create", "-n", "x", "test-origin", "test-plain"}},
-        {usage, "one device", {"checkpoint", "-n", "x", "test-origin", "test-origin"}},
-        {usage, "one device", {"changed", "--since", "c1", "test-origin", "test-plain"}},
+        {usage, "too many", {"create", "-n", "x", "test-origin", "test-plain"}},
+        {usage, "too many", {"checkpoint", "-n", "x", "test-origin", "test-origin"}},
+        {usage, "too many", {"changed", "--since", "c1", "test-origin", "test-plain"}},
         {usage, "yaml", {"list", "--reportformat", "yaml"}},
         {usage, "report format", {"status", "--reportformat", ""}},
         {usage, "unit", {"list", "--units", "q"}},
