@@ -132,6 +132,17 @@ BlockDevice read_block_device(DeviceNumber number, const Roots& roots)
     return device;
 }
 
+std::optional<BlockDevice> find_block_device(DeviceNumber number, const Roots& roots)
+{
+    try {
+        return read_block_device(number, roots);
+    } catch (const Error& error) {
+        if (error.number() != ENXIO)
+            throw;
+        return std::nullopt;
+    }
+}
+
 std::vector<BlockDevice> read_listed_devices(const fs::path& directory, std::string_view prefix, const Roots& roots)
 {
     std::vector<BlockDevice> devices;
@@ -140,8 +151,10 @@ std::vector<BlockDevice> read_listed_devices(const fs::path& directory, std::str
         if (!entry.path().filename().string().starts_with(prefix))
             continue;
         const auto number = DeviceNumber::from_text(first_line(entry.path() / "dev"));
-        if (number && fs::exists(sysfs_directory(*number, roots), error))
-            devices.push_back(read_block_device(*number, roots));
+        if (!number)
+            continue;
+        if (auto device = find_block_device(*number, roots))
+            devices.push_back(std::move(*device));
     }
     std::sort(
         devices.begin(), devices.end(), [](const BlockDevice& a, const BlockDevice& b) { return a.number < b.number; });

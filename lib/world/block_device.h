@@ -43,6 +43,9 @@ BlockDevice resolve(std::string_view spec, const Roots& roots = {});
 /// that never had a table is none yet.
 BlockDevice read_block_device(DeviceNumber number, const Roots& roots = {});
 
+/// The same, and nothing if there is none, or none any more.
+std::optional<BlockDevice> find_block_device(DeviceNumber number, const Roots& roots = {});
+
 /// The devices that a directory of sysfs lists by their kernel names (`holders`, `slaves`, `class/block`), those
 /// whose names start with `prefix`, by number. One that goes meanwhile is left out.
 std::vector<BlockDevice> read_listed_devices(

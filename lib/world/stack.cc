@@ -24,11 +24,13 @@ bool contains(const std::vector<BlockDevice>& devices, DeviceNumber number)
         devices.begin(), devices.end(), [&](const BlockDevice& device) { return device.number == number; });
 }
 
+/// Without those that have gone: a filesystem can outlive its device.
 std::vector<BlockDevice> read_devices(const std::vector<DeviceNumber>& numbers, const Roots& roots)
 {
     std::vector<BlockDevice> devices;
     for (DeviceNumber number : numbers)
-        devices.push_back(read_block_device(number, roots));
+        if (auto device = find_block_device(number, roots))
+            devices.push_back(std::move(*device));
     return devices;
 }
 
@@ -89,7 +91,7 @@ std::vector<BlockDevice> directly_above(const BlockDevice& device, const Roots& 
 std::vector<BlockDevice> directly_below(const BlockDevice& device, const Roots& roots)
 {
     if (device.disk)
-        return {read_block_device(*device.disk, roots)};
+        return read_devices({*device.disk}, roots);
     const fs::path directory = sysfs_directory(device.number, roots);
     std::vector<BlockDevice> below = read_listed_devices(directory / "slaves", "", roots);
     append(below, read_devices(numbers_below_loop(directory, roots), roots));

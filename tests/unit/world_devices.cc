@@ -151,6 +151,20 @@ TEST_CASE("a device reached on two ways is listed once, above both", "[unit]")
           Names{"sda", "sda1", "my--vg-lv--1", "vg-home", "crypt"});
 }
 
+TEST_CASE("a device that goes while others are listed is left out", "[unit]")
+{
+    Server server;
+    std::filesystem::remove(server.sysfs("dm-0") / "size"); // as the kernel takes a device's files away one by one
+    CHECK(names(directly_above(server.device("8:1"), server.roots())) == Names{"my--vg-lv--1"});
+    CHECK(names(all_below(server.device("crypt"), server.roots())).empty());
+
+    server.mount("8:16", "/gone", "ext4", "{dev}/sdb");
+    server.add_device("loop0", "7:0");
+    server.set("loop0", "loop/backing_file", "/gone/store");
+    std::filesystem::remove(server.sysfs("sdb") / "size");
+    CHECK(all_below(server.device("7:0"), server.roots()).empty());
+}
+
 TEST_CASE("to lie on something is not symmetric and not reflexive", "[unit]")
 {
     const Server server;
