@@ -168,6 +168,11 @@ fs::path node_path(const BlockDevice& device, const Roots& roots)
     return roots.dev / name;
 }
 
+bool is_device_path(const fs::path& path, const Roots& roots)
+{
+    return below(roots.dev, path.lexically_normal()).has_value();
+}
+
 std::optional<DeviceNumber> number_behind(const fs::path& path, const Roots& roots)
 {
     struct stat status = {};

@@ -57,6 +57,10 @@ std::filesystem::path sysfs_directory(DeviceNumber number, const Roots& roots = 
 /// The node devtmpfs keeps for the device, `/dev/dm-3`.
 std::filesystem::path node_path(const BlockDevice& device, const Roots& roots = {});
 
+/// Whether a path leads into /dev and nowhere else, so that it can be looked at without waiting for a filesystem that
+/// does not answer.
+bool is_device_path(const std::filesystem::path& path, const Roots& roots = {});
+
 /// The device behind a path as the tables of mounts and open files print it; nullopt if it is none the kernel has.
 std::optional<DeviceNumber> number_behind(const std::filesystem::path& path, const Roots& roots = {});
 

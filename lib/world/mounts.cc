@@ -63,13 +63,17 @@ std::vector<DeviceNumber> members_of_filesystem_on(DeviceNumber device, const Ro
     return {device};
 }
 
-/// A number with major 0 was drawn by the filesystem itself; then its source tells more.
+/// A number with major 0 was drawn by the filesystem itself.  Then the source tells more, but of btrfs alone, whose
+/// driver prints it: elsewhere whoever mounts writes there what he likes, and FUSE lets any user mount.
 std::optional<DeviceNumber> device_of(libmnt_fs& filesystem, const Roots& roots)
 {
     const dev_t number = mnt_fs_get_devno(&filesystem);
     if (major(number) != 0)
         return DeviceNumber{major(number), minor(number)};
-    return number_behind(text_or_empty(mnt_fs_get_source(&filesystem)), roots);
+    const std::string source = text_or_empty(mnt_fs_get_source(&filesystem));
+    if (text_or_empty(mnt_fs_get_fstype(&filesystem)) != "btrfs" || !is_device_path(source, roots))
+        return std::nullopt;
+    return number_behind(source, roots);
 }
 
 /// Whether the file lies in the tree that begins at the directory.

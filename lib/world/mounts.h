@@ -16,8 +16,11 @@ struct Mount {
     std::string type;   ///< "ext4"
 };
 
-/// All mounts of filesystems on the device, in the order of mounting. A filesystem with a device number of its
-/// own (btrfs) is found by its source and, if it spans several devices, by what its driver says in sysfs.
+/// All mounts of filesystems on the device, in the order of mounting.  btrfs has a device number of its own: it is
+/// found by its source and, if it spans several devices, by what its driver says in sysfs.  No other filesystem's source
+/// is believed.  None needs to be: the others on block devices have the number of their (first) device, bcachefs too,
+/// and overlay's data is in filesystems that are found for themselves.  A further device of a bcachefs is not found
+/// mounted, but held exclusively.
 std::vector<Mount> mounts_of(const BlockDevice& device, const Roots& roots = {});
 
 /// The devices of the filesystem that holds the file; none if it is on no block device.

@@ -35,15 +35,18 @@ std::vector<BlockDevice> read_devices(const std::vector<DeviceNumber>& numbers, 
 }
 
 /// The devices on which the loop device with this directory in sysfs has its file. By the file's name: one that
-/// was moved, or that only another mount namespace sees, is not found.
+/// was moved, or that only another mount namespace sees, is not found.  A file outside /dev is looked at, as it may be
+/// a device's node, only where a filesystem on a block device answers: one of the network may never do.
 std::vector<DeviceNumber> numbers_below_loop(const fs::path& directory, const Roots& roots)
 {
     const std::string file = first_line(directory / "loop/backing_file");
     if (file.empty())
         return {};
-    if (const auto number = number_behind(file, roots))
-        return {*number};
-    return devices_of_file(file, roots);
+    const std::vector<DeviceNumber> filesystem = devices_of_file(file, roots);
+    if (is_device_path(file, roots) || !filesystem.empty())
+        if (const auto number = number_behind(file, roots))
+            return {*number};
+    return filesystem;
 }
 
 std::vector<BlockDevice> loops_above(const BlockDevice& device, const Roots& roots)

@@ -41,7 +41,7 @@ std::optional<Process> opener(const fs::path& process, DeviceNumber device, cons
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(process / "fd", error)) {
         const fs::path target = fs::read_symlink(entry.path(), error);
-        if (error || !target.string().starts_with(roots.dev.string() + "/") || number_behind(target, roots) != device)
+        if (error || !is_device_path(target, roots) || number_behind(target, roots) != device)
             continue;
         opens = true;
         writes = writes || is_writable(process / "fdinfo" / entry.path().filename());

@@ -228,6 +228,26 @@ TEST_CASE("btrfs is found by its source and on every one of its members", "[unit
     CHECK(mounts_of(server.device("8:1"), server.roots()).empty());
 }
 
+TEST_CASE("what a filesystem says of its source is believed of btrfs alone, and of devices", "[unit]")
+{
+    Server server;
+    const BlockDevice home = server.device("vg/home");
+    for (const char* type : {"fuse", "fuse.btrfs", "fuse.sshfs", "overlay", "nfs4", "9p", "tmpfs"})
+        server.mount("0:50", "/mnt", type, "{dev}/mapper/vg-home");
+    server.add_device("loop0", "7:0");
+    server.set("loop0", "loop/backing_file", "/mnt/store");
+    CHECK(mounts_of(home, server.roots()).empty());
+    CHECK(freeze_list(home, server.roots()).empty());
+    CHECK(all_below(server.device("7:0"), server.roots()).empty());
+    CHECK(names(all_above(home, server.roots())) == Names{"crypt"});
+
+    server.mount("0:50", "/mnt", "btrfs", "{dev}/mapper/vg-home");
+    CHECK(mounts_of(home, server.roots()).size() == 1);
+    server.mount("0:51", "/srv", "btrfs", "mapper/vg-home");
+    server.mount("0:51", "/srv", "btrfs", "{dev}/../mapper/vg-home");
+    CHECK(mounts_of(home, server.roots()).size() == 1);
+}
+
 TEST_CASE("the filesystems to freeze are those on the device and above it, top first", "[unit]")
 {
     Server server;
