@@ -90,6 +90,7 @@ int take(const Arguments& arguments, PointKind kind)
     FreezeFacts freeze = read_freeze_facts(block);
     wish.freeze = std::move(freeze.devices);
     wish.mount_points = std::move(freeze.mount_points);
+    wish.suspended = std::move(freeze.suspended);
     const Outcome outcome = change.carry_out(plan_take(machine, read_candidate(change.dm(), block), wish, store));
     if (outcome.taken)
         log_info(fmt::format("{}: {} \"{}\" is {}, {}-consistent", block.name(), to_text(kind), wish.name.text(),

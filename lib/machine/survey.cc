@@ -236,6 +236,12 @@ FreezeFacts read_freeze_facts(const BlockDevice& block, const Roots& roots)
         // One mount point is enough to reach a filesystem.
         if (const auto mounts = mounts_of(device, roots); !mounts.empty())
             facts.mount_points.push_back(mounts.front().target);
+        std::vector<BlockDevice> written = all_below(device, roots);
+        written.push_back(device);
+        for (const BlockDevice& part : written)
+            if (part.suspended &&
+                std::find(facts.suspended.begin(), facts.suspended.end(), part.name()) == facts.suspended.end())
+                facts.suspended.push_back(part.name());
     }
     return facts;
 }

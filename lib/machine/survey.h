@@ -21,6 +21,7 @@ Candidate read_candidate(Dm& dm, const BlockDevice& block);
 struct FreezeFacts {
     std::vector<DeviceNumber> devices; ///< top first
     std::vector<std::string> mount_points;
+    std::vector<std::string> suspended; ///< names of devices they write to that are: writing them out would wait
 };
 FreezeFacts read_freeze_facts(const BlockDevice& block, const Roots& roots = {});
 

@@ -99,6 +99,19 @@ ChosenStore choose_store(const Machine& machine, const Candidate& candidate, con
         .as(Fault::usage);
 }
 
+/// To write out a filesystem on a suspended device is to wait for whoever suspended it, and nothing ends that wait.
+void require_running(const Candidate& candidate, const PointWish& wish)
+{
+    const std::string& device = candidate.block.name();
+    if (candidate.info && candidate.info->suspended)
+        throw Error(device, operation_of(wish), "it is suspended",
+            fmt::format("dmsetup resume {}, once you know who suspended it", device));
+    if (!wish.suspended.empty())
+        throw Error(device, operation_of(wish),
+            fmt::format("{}, which its filesystems need, is suspended", wish.suspended.front()),
+            fmt::format("dmsetup resume {}, once you know who suspended it", wish.suspended.front()));
+}
+
 void require_store_works(const Machine& machine, const Uuid& store)
 {
     const StoreState* state = machine.find_store(store);
@@ -145,6 +158,7 @@ Plan plan_take(
             fmt::format("{} filesystems lie on it, and no more than {} can be frozen", wish.freeze.size(),
                 INTERPOSE_FREEZE_MAX));
 
+    require_running(candidate, wish);
     const Plan attach = plan_attach(machine, candidate, wish.chunk, wish.new_origin, AttachFor::first_point);
     const Interpose* present = interpose_line(candidate.table);
     const Sectors chunk =

@@ -27,6 +27,7 @@ struct PointWish {
     Uuid new_origin;                       ///< freshly drawn, for a device to be attached
     std::vector<DeviceNumber> freeze;      ///< top first
     std::vector<std::string> mount_points; ///< of all these
+    std::vector<std::string> suspended;    ///< devices below one of these that are
 };
 
 /// The store that is wanted for a snapshot.

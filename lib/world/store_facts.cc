@@ -36,13 +36,23 @@ bool is_claimed(const std::filesystem::path& node)
     }
 }
 
-} // namespace
-
-StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots)
+void require_readable(const BlockDevice& device, const Roots& roots)
 {
     if (device.suspended)
         throw Error(device.name(), "read", "it is suspended, and reading it would wait for ever",
             "dmsetup resume " + device.name());
+    for (const BlockDevice& below : all_below(device, roots))
+        if (below.suspended)
+            throw Error(device.name(), "read",
+                below.name() + ", which it lies on, is suspended, and reading it would wait for ever",
+                "dmsetup resume " + below.name());
+}
+
+} // namespace
+
+StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots)
+{
+    require_readable(device, roots);
     const std::filesystem::path node = node_path(device, roots);
     StoreFacts facts;
     facts.device = device;

@@ -193,6 +193,24 @@ TEST_CASE("a store cannot be changed while snapshots need it", "[plan]")
     }).find("keep their data in") != std::string::npos);
 }
 
+TEST_CASE("no point is taken of a suspended device, or above or below one", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    PointWish wish = snapshot_wish("s2", Q);
+    wish.suspended = {"vg-secret"};
+    CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), wish, {}); }) ==
+          "vg-secret, which its filesystems need, is suspended");
+    world.dm.devices[world.device].suspended = true;
+    try {
+        plan_take(world.machine(), world.candidate(), checkpoint_wish("c2", Q), {});
+        FAIL("was not refused");
+    } catch (const Error& error) {
+        CHECK(error.fault() == Fault::failed);
+        CHECK(error.reason() == "it is suspended");
+        CHECK(error.next_step().starts_with("dmsetup resume vg-home"));
+    }
+}
+
 TEST_CASE("the last snapshot to go takes the store with it", "[plan]")
 {
     World world = world_with_snapshot(linear_world());

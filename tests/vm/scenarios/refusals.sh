@@ -30,6 +30,7 @@ create() {
 clean_up() {
     local status=$?
     set +e
+    dmsetup resume origin
     umount /mnt
     swapoff -a
     dmsnap detach --force --yes origin
@@ -106,6 +107,18 @@ refused 5 "/mnt" dmsnap detach --force --yes origin
 umount /mnt
 refused 5 "s1.*s2|s2.*s1" dmsnap detach origin
 refused 5 "s1" dmsnap create -n s1 origin
+
+echo "== suspended"
+mount /dev/mapper/origin /mnt
+echo written > /mnt/file
+dmsetup suspend origin
+# A create that waits is let go, and fails the test by what it then says.
+(sleep 20 && dmsetup resume origin) & resumer=$!
+refused 5 "it is suspended" dmsnap create -n s3 origin
+refused 5 "it is suspended" dmsnap checkpoint -n s3 origin
+kill "$resumer"
+dmsetup resume origin
+umount /mnt
 
 echo "== a dry run changes nothing and tells the plan"
 before=$(dmsetup table | sort)
