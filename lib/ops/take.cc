@@ -120,15 +120,29 @@ void require_store_works(const Machine& machine, const Uuid& store)
             "dmsnap remove its snapshots, then create with --store and another device");
 }
 
+/// " s1 s2"
+std::string points_with_images(const OriginState& origin)
+{
+    std::string names;
+    for (const Point& point : origin.points)
+        if (origin.image_of(point) != nullptr)
+            names += " " + point.name.text();
+    return names;
+}
+
 void require_store_free_to_change(const OriginState* origin, const Uuid& wanted, const Machine& machine)
 {
-    if (origin == nullptr || !origin->store() || origin->store() == wanted || origin->status.details->snapshots == 0)
+    if (origin == nullptr || !origin->store() || origin->store() == wanted)
         return;
     const StoreState* present = machine.find_store(*origin->store());
-    throw Error(origin->name().text(), "use another store",
-        fmt::format(
-            "its snapshots keep their data in {}", present != nullptr ? present->device : origin->store()->text()),
-        "leave --store out");
+    if (origin->status.details->snapshots > 0)
+        throw Error(origin->name().text(), "use another store",
+            fmt::format(
+                "its snapshots keep their data in {}", present != nullptr ? present->device : origin->store()->text()),
+            "leave --store out");
+    if (const std::string invalid = points_with_images(*origin); !invalid.empty())
+        throw Error(origin->name().text(), "use another store",
+            "its invalid snapshots still have images in the present one", "dmsnap remove" + invalid + ", then again");
 }
 
 void append(Plan& plan, Plan more)

@@ -132,7 +132,7 @@ Error explained(const Error& error)
         return Error(error.subject(), "use the store", std::move(reason), std::move(next_step));
     };
     switch (error.number()) {
-    case EBUSY: return because("its snapshots need another one", "leave --store out");
+    case EBUSY: return because("its snapshots, or images of invalid ones, need the one it has", "leave --store out");
     case EINVAL:
         return because("the store lies on the device, or its blocks or its unit of allocation are larger than the "
                        "device's blocks and chunks",

@@ -193,6 +193,26 @@ TEST_CASE("a store cannot be changed while snapshots need it", "[plan]")
     }).find("keep their data in") != std::string::npos);
 }
 
+TEST_CASE("a store is not changed while images of invalid snapshots are open on it, and nothing is formatted", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    StoreWish other = store_wish();
+    other.facts.device.number = {8, 64};
+    other.new_store = Q;
+    Machine machine = world.machine();
+    machine.stores.at(0).status.state = INTERPOSE_STORE_FAILED;
+    machine.origins.at(0).status.details->snapshots = 0;
+    try {
+        plan_take(machine, world.candidate(), snapshot_wish("s2", Q), other);
+        FAIL("was not refused");
+    } catch (const Error& error) {
+        CHECK(error.fault() == Fault::failed);
+        CHECK(error.next_step() == "dmsnap remove s1, then again");
+    }
+    machine.origins.at(0).images.clear();
+    CHECK(to_text(plan_take(machine, world.candidate(), snapshot_wish("s2", Q), other)).starts_with("format  "));
+}
+
 TEST_CASE("no point is taken of a suspended device, or above or below one", "[plan]")
 {
     World world = world_with_snapshot(linear_world());
