@@ -84,6 +84,17 @@ std::string device_name(const DeviceRef& device, const Roots& roots)
     }
 }
 
+std::set<DeviceNumber> numbers_at_and_below(const DeviceRef& device, const Roots& roots)
+{
+    const auto* number = std::get_if<DeviceNumber>(&device);
+    if (number == nullptr)
+        return {};
+    const auto block = find_block_device(*number, roots);
+    std::set<DeviceNumber> numbers = block ? numbers_below(*block, roots) : std::set<DeviceNumber>();
+    numbers.insert(*number);
+    return numbers;
+}
+
 std::string users_of(const DmInfo& info, const Roots& roots)
 {
     try {
@@ -192,8 +203,9 @@ private:
         if (const auto* line = only_line<Interpose>(device.table))
             machine_.origins.push_back(read_origin(dm_, device, *line));
         else if (const auto* store = only_line<InterposeStore>(device.table))
-            machine_.stores.push_back({device.info, device.table, *store,
-                parse_store_status(status_text(dm_, device.info.name)), device_name(store->device, roots_)});
+            machine_.stores.push_back(
+                {device.info, device.table, *store, parse_store_status(status_text(dm_, device.info.name)),
+                    device_name(store->device, roots_), numbers_at_and_below(store->device, roots_)});
         machine_.devices.push_back(std::move(device));
     }
 
@@ -217,7 +229,7 @@ Machine survey(Dm& dm, const Roots& roots) { return Survey(dm, roots).run(); }
 
 Candidate read_candidate(Dm& dm, const BlockDevice& block)
 {
-    Candidate candidate{block, std::nullopt, {}, {}};
+    Candidate candidate{block, std::nullopt, {}, {}, numbers_below(block)};
     if (!block.is_dm())
         return candidate;
     candidate.info = dm.info(block.number);

@@ -142,6 +142,15 @@ void require_attachable(const Candidate& candidate)
         throw refused(candidate, "it is a part of a logical volume", "attach the volume itself");
 }
 
+/// What is kept in a store would be written to the device, which would keep what that destroys, in a store.
+void require_carries_no_store(const Machine& machine, const Candidate& candidate)
+{
+    for (const StoreState& store : machine.stores)
+        if (store.below.count(candidate.block.number) != 0)
+            throw refused(candidate, fmt::format("the store {} lies on it", store.device),
+                "dmsnap remove the snapshots that use that store, then create them with --store and another device");
+}
+
 bool single_linear(const Table& table) { return table.size() == 1 && std::holds_alternative<Linear>(table[0].target); }
 
 Table interpose_table(Sectors length, Interpose line) { return {{Sectors{0}, length, std::move(line)}}; }
@@ -214,6 +223,7 @@ Plan plan_attach(const Machine& machine, const Candidate& candidate, std::option
         return {};
     }
     require_attachable(candidate);
+    require_carries_no_store(machine, candidate);
     const Sectors used_chunk = checked_chunk(chunk.value_or(Sectors{INTERPOSE_CHUNK_SECTORS_DEFAULT}));
     const DmName& name = candidate.info->name;
     const Sectors size = length(candidate.table);

@@ -54,7 +54,8 @@ struct StoreState {
     Table table;
     InterposeStore line;
     StoreStatus status;
-    std::string device; ///< what the device below is called
+    std::string device;           ///< what the device below is called
+    std::set<DeviceNumber> below; ///< that device, and what it lies on at any depth
 
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
 };
@@ -112,6 +113,7 @@ struct Candidate {
     std::optional<DmInfo> info; ///< of a device-mapper device
     Table table;
     std::string health; ///< raid_health() of all its lines
+    std::set<DeviceNumber> below; ///< what it lies on, at any depth
 };
 
 } // namespace dmsnap

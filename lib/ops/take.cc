@@ -68,11 +68,35 @@ struct ChosenStore {
     Plan prepare;
 };
 
-ChosenStore make_store(const Machine& machine, const StoreWish& wish, Sectors chunk)
+/// A store's writes must meet no origin: one that lies on its own, or two that lie on each other's, wait for ever.
+void require_apart(
+    const Machine& machine, const Candidate& candidate, const std::string& store, const std::set<DeviceNumber>& below)
+{
+    const auto refused = [&](std::string reason) {
+        return Error(store, "use it as store", std::move(reason), "another device");
+    };
+    if (below.count(candidate.block.number) != 0)
+        throw refused(fmt::format("it lies on {}", candidate.block.name()));
+    for (const OriginState& origin : machine.origins)
+        if (below.count(origin.info.number) != 0 || (origin.base && below.count(origin.base->info.number) != 0))
+            throw refused(fmt::format("it lies on {}, which is attached", origin.name().text()));
+}
+
+void require_apart(const Machine& machine, const Candidate& candidate, const StoreState& store)
+{
+    const auto* device = std::get_if<DeviceNumber>(&store.line.device);
+    if (device != nullptr && candidate.below.count(*device) != 0)
+        throw Error(
+            store.device, "use it as store", fmt::format("{} lies on it", candidate.block.name()), "another device");
+    require_apart(machine, candidate, store.device, store.below);
+}
+
+ChosenStore make_store(const Machine& machine, const Candidate& candidate, const StoreWish& wish, Sectors chunk)
 {
     if (const auto reason = store_refusal(wish.facts, wish.overwrite))
         throw Error(wish.path, "use it as store", *reason,
             only_signature_refuses(wish.facts) ? "--yes, if that may be lost" : "another device");
+    require_apart(machine, candidate, wish.path, wish.facts.below);
     const DmName name = store_name(wish.new_store);
     if (machine.has_name(name))
         throw Error(wish.path, "use it as store", name.text() + " exists already", "again");
@@ -90,7 +114,7 @@ ChosenStore choose_store(const Machine& machine, const Candidate& candidate, con
 {
     if (wish) {
         const StoreState* active = machine.find_store_on(wish->facts.device.number);
-        return active != nullptr ? ChosenStore{active->status.store, {}} : make_store(machine, *wish, chunk);
+        return active != nullptr ? ChosenStore{active->status.store, {}} : make_store(machine, candidate, *wish, chunk);
     }
     if (origin != nullptr && origin->store())
         return {*origin->store(), {}};
@@ -184,6 +208,8 @@ Plan plan_take(
     std::optional<Uuid> left_store;
     if (wish.kind == PointKind::snapshot) {
         ChosenStore chosen = choose_store(machine, candidate, origin, store, chunk);
+        if (const StoreState* active = machine.find_store(chosen.uuid))
+            require_apart(machine, candidate, *active);
         require_store_works(machine, chosen.uuid);
         require_store_free_to_change(origin, chosen.uuid, machine);
         append(plan, std::move(chosen.prepare));

@@ -115,6 +115,14 @@ std::vector<BlockDevice> all_below(const BlockDevice& device, const Roots& roots
     return found;
 }
 
+std::set<DeviceNumber> numbers_below(const BlockDevice& device, const Roots& roots)
+{
+    std::set<DeviceNumber> numbers;
+    for (const BlockDevice& below : all_below(device, roots))
+        numbers.insert(below.number);
+    return numbers;
+}
+
 bool lies_on(const BlockDevice& upper, const BlockDevice& lower, const Roots& roots)
 {
     return contains(all_below(upper, roots), lower.number);

@@ -7,6 +7,7 @@
 
 #include "world/block_device.h"
 
+#include <set>
 #include <vector>
 
 namespace dmsnap {
@@ -20,6 +21,9 @@ std::vector<BlockDevice> directly_below(const BlockDevice& device, const Roots& 
 std::vector<BlockDevice> all_above(const BlockDevice& device, const Roots& roots = {});
 /// Everything the device sits on, at any depth, each once and after whatever it sits on: the disks first.
 std::vector<BlockDevice> all_below(const BlockDevice& device, const Roots& roots = {});
+
+/// The same as numbers.
+std::set<DeviceNumber> numbers_below(const BlockDevice& device, const Roots& roots = {});
 
 /// Whether `upper` sits on `lower`, at any depth; a device does not sit on itself.
 bool lies_on(const BlockDevice& upper, const BlockDevice& lower, const Roots& roots = {});

@@ -58,6 +58,8 @@ StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin
     facts.device = device;
     facts.origin_block = origin.logical_block;
     facts.to_origin = relation(device, origin, roots);
+    facts.below = numbers_below(device, roots);
+    facts.below.insert(device.number);
     facts.claimed = is_claimed(node);
     facts.users = find_users(device, roots);
     facts.signature = find_signature(node);

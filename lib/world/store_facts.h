@@ -8,6 +8,7 @@
 #include "world/users.h"
 
 #include <optional>
+#include <set>
 
 namespace dmsnap {
 
@@ -18,6 +19,7 @@ enum class StackRelation { unrelated, same, above, below };
 struct StoreFacts {
     BlockDevice device;
     StackRelation to_origin = StackRelation::unrelated; ///< where the device is, seen from the origin
+    std::set<DeviceNumber> below;                       ///< the device, and what it lies on at any depth
     Bytes origin_block{512};                            ///< the origin's logical block
     bool claimed = false;                               ///< somebody holds it exclusively, and not always one seen
     Users users;                                        ///< who; partitions alone claim nothing, but are in the way

@@ -231,6 +231,41 @@ TEST_CASE("no point is taken of a suspended device, or above or below one", "[pl
     }
 }
 
+TEST_CASE("a store lies on no attached origin, be it new, active or the origin's own", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    const DeviceNumber home = world.candidate().block.number;
+    world.device = world.dm.add("vg-var", "0 4096 linear 8:64 0\n");
+    const DeviceNumber var = world.candidate().block.number;
+    const auto refusal = [&](const Machine& machine, const std::optional<StoreWish>& store) {
+        return reason_of([&] { plan_take(machine, world.candidate(), snapshot_wish("v1", Q), store); });
+    };
+    StoreWish fresh = store_wish();
+    fresh.facts.device.number = {8, 80};
+    fresh.new_store = Q;
+    fresh.facts.below = {{8, 80}, home};
+    CHECK(refusal(world.machine(), fresh) == "it lies on vg-home, which is attached");
+
+    Machine machine = world.machine();
+    CHECK(refusal(machine, store_wish()) == "no error");
+    machine.stores.at(0).below = {{8, 48}, home};
+    CHECK(refusal(machine, store_wish()) == "it lies on vg-home, which is attached");
+    machine.stores.at(0).below = {{8, 48}, var};
+    CHECK(refusal(machine, store_wish()) == "the store " + machine.stores.at(0).device + " lies on it");
+    CHECK(reason_of([&] { plan_attach(machine, world.candidate(), {}, Q); }) ==
+          "the store " + machine.stores.at(0).device + " lies on it");
+
+    machine = world.machine();
+    Candidate above_store = world.candidate();
+    above_store.below = {{8, 48}};
+    CHECK(reason_of([&] { plan_take(machine, above_store, snapshot_wish("v1", Q), store_wish()); }) ==
+          "vg-var lies on it");
+
+    world.device = DmName("vg-home");
+    machine.stores.at(0).below = {{8, 48}, home};
+    CHECK(refusal(machine, {}) == "it lies on vg-home");
+}
+
 TEST_CASE("the last snapshot to go takes the store with it", "[plan]")
 {
     World world = world_with_snapshot(linear_world());

@@ -32,6 +32,9 @@ clean_up() {
     set +e
     dmsetup resume origin
     umount /mnt
+    dmsnap detach --force --yes second third
+    losetup --detach-all
+    dmsetup remove second third
     swapoff -a
     dmsnap detach --force --yes origin
     vgremove --force --yes held
@@ -119,6 +122,26 @@ refused 5 "it is suspended" dmsnap checkpoint -n s3 origin
 kill "$resumer"
 dmsetup resume origin
 umount /mnt
+
+echo "== a store on what is attached, or to be"
+mkfs.ext4 -q "$DMSNAP_TEST_STORE"
+dmsetup create second --table "0 1048576 linear $DMSNAP_TEST_STORE 0"
+mount /dev/mapper/second /mnt
+truncate --size 64m /mnt/file
+loop=$(losetup --find --show /mnt/file)
+refused 5 "second lies on it|lies on second|it lies on the device" dmsnap create -n s3 --store "$loop" second
+dmsetup create third --table "0 8192 linear $origin 262144"
+dmsnap create -n third1 --store "$loop" third
+refused 5 "the store $loop lies on it" dmsnap attach second
+refused 5 "lies on" dmsnap create -n second1 --store "$loop" second
+dmsnap remove third1
+dmsnap attach second
+refused 5 "lies on second, which is attached" dmsnap create -n third1 --store "$loop" third
+dmsnap detach second third
+losetup --detach "$loop"
+umount /mnt
+dmsetup remove second third
+wipefs --quiet --all "$DMSNAP_TEST_STORE"
 
 echo "== a dry run changes nothing and tells the plan"
 before=$(dmsetup table | sort)
