@@ -26,8 +26,7 @@ int run_attach(const Arguments& arguments)
 
     Change change(arguments, false);
     return for_each_object(arguments, [&](const std::string& spec) {
-        const BlockDevice block = resolve(spec);
-        change.bar_lvm(block);
+        const BlockDevice block = change.hold(spec);
         const Machine machine = survey(change.dm());
         const Plan plan = plan_attach(machine, read_candidate(change.dm(), block), chunk, draw_uuid(machine));
         if (plan.empty())

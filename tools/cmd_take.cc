@@ -58,22 +58,36 @@ PointWish wish_of(const Arguments& arguments, PointKind kind)
     return wish;
 }
 
-/// Nothing unless --store names a device; asks if something may be lost.
-std::optional<StoreWish> store_of(const Arguments& arguments, Change& change, const BlockDevice& origin)
+/// Nothing unless --store names a device.
+std::optional<StoreWish> read_store(const Arguments& arguments, const Machine& machine, const BlockDevice& origin)
 {
     const std::string* path = arguments.value("store");
     if (path == nullptr)
         return std::nullopt;
-    const Machine machine = survey(change.dm());
     const BlockDevice device = resolve(*path);
     StoreWish wish{StoreFacts(), *path, draw_uuid(machine), false};
     wish.facts.device = device;
-    if (machine.find_store_on(device.number) != nullptr)
-        return wish; // in use as a store: nothing is overwritten
-    wish.facts = read_store_facts(device, origin);
-    if (only_signature_refuses(wish.facts))
-        wish.overwrite = change.confirm(printable(*path), "use it as store", *store_refusal(wish.facts, false));
+    if (machine.find_store_on(device.number) == nullptr) // else it is in use as a store: nothing is overwritten
+        wish.facts = read_store_facts(device, origin);
     return wish;
+}
+
+/// Asks if something may be lost.
+void ask(const Change& change, std::optional<StoreWish>& store)
+{
+    if (store && only_signature_refuses(store->facts))
+        store->overwrite =
+            change.confirm(printable(store->path), "use it as store", *store_refusal(store->facts, false));
+}
+
+/// An answer is to what was seen when it was asked for.
+void take_over_answer(const std::optional<StoreWish>& asked, std::optional<StoreWish>& store)
+{
+    if (!asked || !store)
+        return;
+    if (!same_device(asked->facts.device, store->facts.device))
+        throw Error(store->path, "use it as store", "it has become another device meanwhile", "again");
+    store->overwrite = asked->overwrite && store_refusal(asked->facts, false) == store_refusal(store->facts, false);
 }
 
 int take(const Arguments& arguments, PointKind kind)
@@ -81,11 +95,17 @@ int take(const Arguments& arguments, PointKind kind)
     arguments.require_objects(1, 1);
     PointWish wish = wish_of(arguments, kind);
     Change change(arguments, false);
-    const BlockDevice block = resolve(arguments.objects().front());
-    // LVM does not wait for the answer to a question.
-    const auto store = store_of(arguments, change, block);
-    change.bar_lvm(block);
+    const std::string& spec = arguments.objects().front();
+    // LVM does not wait for the answer to a question; so all is looked at again once it has to.
+    const BlockDevice seen = resolve(spec);
+    auto asked = read_store(arguments, survey(change.dm()), seen);
+    ask(change, asked);
+    const BlockDevice block = change.hold(spec);
+    if (!same_device(seen, block))
+        throw Error(printable(spec), "find the device", "it has become another one meanwhile", "again");
     const Machine machine = survey(change.dm());
+    auto store = read_store(arguments, machine, block);
+    take_over_answer(asked, store);
     wish.new_origin = draw_uuid(machine);
     FreezeFacts freeze = read_freeze_facts(block);
     wish.freeze = std::move(freeze.devices);

@@ -63,6 +63,11 @@ Error not_undone(const Outcome& outcome)
 
 } // namespace
 
+bool same_device(const BlockDevice& a, const BlockDevice& b)
+{
+    return a.number == b.number && a.kernel_name == b.kernel_name && a.dm_name == b.dm_name && a.dm_uuid == b.dm_uuid;
+}
+
 std::string commands_text(const std::vector<std::string>& commands)
 {
     std::string text = "not all of it could be undone or finished; these commands are left to run:";
@@ -134,6 +139,19 @@ void Change::bar_lvm(const BlockDevice& block)
     volumes_.clear();
     if (block.is_dm())
         bar_lvm(DmInfo{.name = DmName(block.dm_name), .uuid = block.dm_uuid, .number = block.number});
+}
+
+BlockDevice Change::hold(const std::string& spec)
+{
+    // LVM may be at work on it while its lock is waited for.
+    constexpr int looks = 3;
+    for (int i = 0; i < looks; ++i) {
+        const BlockDevice seen = resolve(spec);
+        bar_lvm(seen);
+        if (BlockDevice held = resolve(spec); same_device(seen, held))
+            return held;
+    }
+    throw Error(printable(spec), "find the device", "it is another one at each look", "again");
 }
 
 bool Change::confirm(const std::string& subject, const std::string& operation, const std::string& question) const

@@ -43,6 +43,8 @@ public:
     const Reconciled& reconciled() const { return reconciled_; }
     /// Keeps LVM away from a logical volume's tables until the next call; to be called before they are read.
     void bar_lvm(const BlockDevice& block);
+    /// What `spec` names once LVM is kept away from it.  Throws Error if it never stays one device.
+    BlockDevice hold(const std::string& spec);
     /// Asks on a terminal; elsewhere throws Error that names --yes.
     bool confirm(const std::string& subject, const std::string& operation, const std::string& question) const;
 
@@ -61,6 +63,9 @@ private:
     std::map<std::string, LvmLock> volumes_; // by volume group
     Reconciled reconciled_;
 };
+
+/// Whether both are one device under one name: a number alone is used again as soon as its device is gone.
+bool same_device(const BlockDevice& a, const BlockDevice& b);
 
 /// "These are left to run", and the commands.
 std::string commands_text(const std::vector<std::string>& commands);

@@ -34,7 +34,7 @@ clean_up() {
     umount /mnt
     dmsnap detach --force --yes second third
     losetup --detach-all
-    dmsetup remove second third
+    dmsetup remove second third gone-old gone-new
     swapoff -a
     dmsnap detach --force --yes origin
     vgremove --force --yes held
@@ -142,6 +142,30 @@ losetup --detach "$loop"
 umount /mnt
 dmsetup remove second third
 wipefs --quiet --all "$DMSNAP_TEST_STORE"
+
+echo "== a device whose number another one has when LVM's lock is free at last"
+uuid=LVM-$(printf 'a%.0s' {1..64})
+for command in "create -n g1 --store $spare" attach; do
+    dmsetup create gone-old --uuid "$uuid" --table "0 8192 linear $origin 262144"
+    number=$(dmsetup info -c --noheadings -o minor gone-old)
+    exec 9>/run/lock/lvm/V_gone
+    flock 9
+    # shellcheck disable=SC2086
+    dmsnap $command gone/old >/tmp/said 2>&1 9>&- & waiting=$!
+    timeout 30 sh -c 'until grep -q LVM /tmp/said; do :; done'
+    dmsetup remove gone-old
+    dmsetup create gone-new --minor "$number" --uuid "${uuid//a/b}" --table "0 8192 linear $origin 262144"
+    exec 9>&-
+    status=0
+    wait "$waiting" || status=$?
+    if [ "$status" != 5 ] || ! dmsetup table gone-new | grep -q linear; then
+        printf '%s\n' "dmsnap $command: exit $status, and the table of another device: $(dmsetup table gone-new)"
+        cat /tmp/said
+        failed=1
+        dmsnap detach --force --yes gone-new
+    fi
+    dmsetup remove gone-new
+done
 
 echo "== a dry run changes nothing and tells the plan"
 before=$(dmsetup table | sort)
