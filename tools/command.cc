@@ -76,8 +76,7 @@ std::string synopsis(const Command& command) { return fmt::format("dmsnap {} {}"
 
 Error usage(const Command& command, std::string reason)
 {
-    return Error(command.name, "read the command line", std::move(reason),
-        fmt::format("dmsnap help {}", command.name))
+    return Error(command.name, "read the command line", std::move(reason), fmt::format("dmsnap help {}", command.name))
         .as(Fault::usage);
 }
 
@@ -127,8 +126,7 @@ void Arguments::require_objects(std::size_t at_least, std::size_t at_most) const
     if (objects_.size() < at_least)
         throw usage(command_, "an argument is missing: " + synopsis(command_));
     if (objects_.size() > at_most)
-        throw usage(
-            command_, fmt::format("\"{}\" is an argument too many: {}", objects_[at_most], synopsis(command_)));
+        throw usage(command_, fmt::format("\"{}\" is an argument too many: {}", objects_[at_most], synopsis(command_)));
 }
 
 std::span<const Command* const> commands() { return all_commands; }

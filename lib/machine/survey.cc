@@ -227,9 +227,9 @@ private:
 
 Machine survey(Dm& dm, const Roots& roots) { return Survey(dm, roots).run(); }
 
-Candidate read_candidate(Dm& dm, const BlockDevice& block)
+Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots)
 {
-    Candidate candidate{block, std::nullopt, {}, {}, numbers_below(block)};
+    Candidate candidate{block, std::nullopt, {}, {}, numbers_below(block, roots)};
     if (!block.is_dm())
         return candidate;
     candidate.info = dm.info(block.number);

@@ -15,7 +15,7 @@ namespace dmsnap {
 /// Reads all that dmsnap has on this machine.  What goes away meanwhile is left out.
 Machine survey(Dm& dm, const Roots& roots = {});
 
-Candidate read_candidate(Dm& dm, const BlockDevice& block);
+Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots = {});
 
 /// The filesystems that a consistent point of a device needs frozen.
 struct FreezeFacts {

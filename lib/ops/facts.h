@@ -112,7 +112,7 @@ struct Candidate {
     BlockDevice block;
     std::optional<DmInfo> info; ///< of a device-mapper device
     Table table;
-    std::string health; ///< raid_health() of all its lines
+    std::string health;           ///< raid_health() of all its lines
     std::set<DeviceNumber> below; ///< what it lies on, at any depth
 };
 

@@ -32,9 +32,11 @@ struct World {
     World& operator=(const World&) = delete;
 
     /// Nothing of this machine is looked at.
+    static Roots nowhere() { return {"/nonexistent", "/nonexistent", "/nonexistent"}; }
+
     Machine machine()
     {
-        Machine machine = survey(dm, {"/nonexistent", "/nonexistent", "/nonexistent"});
+        Machine machine = survey(dm, nowhere());
         machine.links = host.links;
         return machine;
     }
@@ -48,7 +50,7 @@ struct World {
         block.dm_name = device.text();
         block.size = length(dm.table(device));
         block.logical_block = {512};
-        return read_candidate(dm, block);
+        return read_candidate(dm, block, nowhere());
     }
 
     /// As the next command does after a kill.
