@@ -69,4 +69,26 @@ static inline bool compat_bdev_has_frozen_fs(struct block_device *bdev)
 #endif
 }
 
+/*
+ * bdev_thaw() that gives up its freeze for good.  Every kernel counts it back if the filesystem turns out not to be
+ * frozen, because somebody has thawed it with FITHAW: left at that, the device could never be frozen or mounted
+ * again.  The superblock may be another by now, and is not looked at.
+ */
+static inline int compat_bdev_thaw(struct block_device *bdev)
+{
+	int r = bdev_thaw(bdev);
+
+	if (r != -EINVAL)
+		return r;
+	mutex_lock(&bdev->bd_fsfreeze_mutex);
+#ifdef HAVE_BD_FSFREEZE_SB
+	if (bdev->bd_fsfreeze_count && !--bdev->bd_fsfreeze_count)
+		bdev->bd_fsfreeze_sb = NULL;
+#else
+	atomic_dec_if_positive(&bdev->bd_fsfreeze_count);
+#endif
+	mutex_unlock(&bdev->bd_fsfreeze_mutex);
+	return r;
+}
+
 #endif /* DM_INTERPOSE_COMPAT_H */

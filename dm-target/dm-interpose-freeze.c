@@ -60,14 +60,14 @@ int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen
 static bool thaw_one(struct block_device *bdev, bool ours)
 {
 	if (ours) {
-		if (!bdev_thaw(bdev))
+		if (!compat_bdev_thaw(bdev))
 			return true;
 		pr_warn("interpose: %pg was thawed by somebody else meanwhile\n", bdev);
 		return false;
 	}
 	if (bdev_freeze(bdev))
 		return true; /* still EBUSY: still frozen by somebody else */
-	bdev_thaw(bdev);
+	compat_bdev_thaw(bdev);
 	return false;
 }
 

@@ -119,6 +119,28 @@ bool point_under_way()
     return run({"sh", "-c", "grep -q interpose_take /proc/$(pidof -s dmsnap)/stack"}).status == 0;
 }
 
+/// Writes to the filesystem's files, which stops as long as it is frozen.
+class FileWrites {
+public:
+    explicit FileWrites(const Filesystem& filesystem)
+        : writes_({"sh", "-c", "while [ -e $0 ]; do echo >>$0; done", made(filesystem.directory() + "/file-writes")})
+    {
+    }
+    bool stopped_by_freeze() const
+    {
+        return run({"grep", "-q", "percpu_rwsem_wait", fmt::format("/proc/{}/stack", writes_.pid())}).status == 0;
+    }
+
+private:
+    static std::string made(const std::string& path)
+    {
+        must({"touch", path});
+        return path;
+    }
+
+    Background writes_;
+};
+
 /// Begins to take a point and returns at the moment `now`, which is while the point waits for a write under way.
 std::unique_ptr<Background> create_until(
     const std::string& name, const Origin& origin, const std::function<bool()>& now)
@@ -152,6 +174,18 @@ void create_and_thaw(
     CHECK_FALSE(is_frozen(filesystem));
 }
 
+/// Takes a point and sees that it stops what is written to the filesystem.
+void create_frozen(const std::string& name, const Origin& origin, const Filesystem& filesystem)
+{
+    SlowWrites writes(origin);
+    const FileWrites file(filesystem);
+    const auto create = create_until(name, origin, [&] { return file.stopped_by_freeze(); });
+    const int status = create->wait(never_longer);
+    INFO(create->output());
+    CHECK(status == 0);
+    writes.stop();
+}
+
 } // namespace
 
 TEST_CASE("a frozen ext4 is used as it is and left frozen", "[fsfreeze-ext4]") { use_frozen("ext4"); }
@@ -177,12 +211,16 @@ TEST_CASE("a filesystem thawed while a point is taken hangs nobody", "[fsfreeze-
     create_and_thaw("ours", *origin, filesystem, [&] { return run(thaw).status == 0; });
     CHECK(list_field("ours", "consistency") == "crash");
 
-    slow.replace_table(table(0));
-    tool({"create", "-n", "kept", origin->device()});
+    // What was thawed can be frozen again, and is.
+    slow.replace_table(table(1000));
+    create_frozen("kept", *origin, filesystem);
     CHECK(list_field("kept", "consistency") == "fs");
+
+    slow.replace_table(table(0));
     CHECK_FALSE(is_frozen(filesystem));
     must({"touch", filesystem.directory() + "/still-writable"});
     filesystem.unmount();
+    CHECK_NOTHROW(MountedImage(origin->path(), "ext4"));
     check_filesystem(origin->path(), "ext4");
     for (const std::string point : {"theirs", "ours", "kept"}) {
         copy(origin->image(point), the_copy(), origin->size());
