@@ -256,8 +256,11 @@ static void copies_put(struct interpose_origin *origin, struct interpose_copy *c
 	lockdep_assert_held(&origin->lock);
 	if (copy)
 		copy_uncharge(copy);
-	if (!--origin->nr_copies)
-		wake_up(&origin->copies_idle);
+	if (--origin->nr_copies)
+		return;
+	wake_up(&origin->copies_idle);
+	if (origin->sweeping)
+		interpose_origin_sweep_soon(origin);
 }
 
 /*
@@ -376,7 +379,7 @@ static int copy_abandon(struct interpose_origin *origin, struct interpose_copy *
 
 	spin_lock_irq(&origin->lock);
 	if (error == -ENOSPC)
-		patience = origin->sweeping;
+		patience = origin->sweeping && origin->newest;
 	else if (error == -ENOMEM)
 		patience = origin->nr_copies > 1;
 	copies_put(origin, copy);

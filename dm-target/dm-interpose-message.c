@@ -232,6 +232,9 @@ static int message_store(struct interpose *ip, char **args, struct answer *answe
 
 	if (strlen(args[0]) != UUID_STRING_LEN || uuid_parse(args[0], &uuid))
 		return -EINVAL;
+	r = interpose_origin_await_copies(ip->origin);
+	if (r)
+		return r;
 	mutex_lock(&ip->origin->change);
 	r = interpose_origin_set_store(ip->origin, &uuid);
 	mutex_unlock(&ip->origin->change);
@@ -241,8 +244,10 @@ static int message_store(struct interpose *ip, char **args, struct answer *answe
 /* unstore */
 static int message_unstore(struct interpose *ip, char **args, struct answer *answer)
 {
-	int r;
+	int r = interpose_origin_await_copies(ip->origin);
 
+	if (r)
+		return r;
 	mutex_lock(&ip->origin->change);
 	r = interpose_origin_unset_store(ip->origin);
 	mutex_unlock(&ip->origin->change);

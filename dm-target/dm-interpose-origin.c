@@ -24,6 +24,9 @@
 
 #include "dm-interpose.h"
 
+/* How long "store" and "unstore" wait for copies to the store they let go of. */
+#define STORE_WAIT (5 * HZ)
+
 static DEFINE_MUTEX(origins_mutex);
 static LIST_HEAD(origins);
 
@@ -111,13 +114,14 @@ void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose
 		/* Pairs with image_end_io(): who finds a write that was not kept finds the verdict. */
 		smp_store_release(&origin->newest, 0);
 		origin->failure = failure;
+		origin->sweeping = true;
 	}
 	spin_unlock_irqrestore(&origin->lock, flags);
 	if (!news)
 		return;
 	pr_err("interpose: snapshots of origin %pUb are invalid: %s\n", &origin->uuid,
 	       interpose_failure_name(failure));
-	origin_queue(origin, interpose_point_wq, &origin->sweep_work);
+	interpose_origin_sweep_soon(origin);
 	interpose_origin_unpark(origin);
 	interpose_origin_event(origin);
 }
@@ -127,7 +131,10 @@ static void store_removed(void *owner)
 	interpose_origin_invalidate(owner, FAILURE_STORE_REMOVED);
 }
 
-/* Finds the newest valid snapshot anew, after points went.  Context: origin->mutex. */
+/*
+ * Finds the newest valid snapshot anew, after one went.  From here on a write that finds no room waits for the
+ * sweep that follows.  Context: origin->mutex.
+ */
 void interpose_origin_renew_newest(struct interpose_origin *origin)
 {
 	struct interpose_point *point;
@@ -150,49 +157,63 @@ void interpose_origin_renew_newest(struct interpose_origin *origin)
 	origin->newest_chunks = chunks;
 	if (!invalid)
 		origin->failure = FAILURE_NONE;
+	origin->sweeping = true;
 	spin_unlock_irq(&origin->lock);
 }
 
-/* Ids of the valid snapshots, ascending; returns how many. */
-static unsigned int living_snapshots(struct interpose_origin *origin, u64 *living)
+/* Fills origin->living with the ids of the valid snapshots, ascending; returns how many. */
+static unsigned int living_snapshots(struct interpose_origin *origin)
 {
 	struct interpose_point *point;
 	unsigned int nr = 0;
 
+	lockdep_assert_held(&origin->change);
+
 	mutex_lock(&origin->mutex);
 	list_for_each_entry(point, &origin->points, list)
 		if (point->snapshot && interpose_snapshot_valid(origin, point->id))
-			living[nr++] = point->id;
+			origin->living[nr++] = point->id;
 	mutex_unlock(&origin->mutex);
 	return nr;
 }
 
-static void set_sweeping(struct interpose_origin *origin, bool sweeping)
+static void sweep_done(struct interpose_origin *origin)
 {
 	spin_lock_irq(&origin->lock);
-	origin->sweeping = sweeping;
-	if (!sweeping)
-		queue_work(interpose_wq, &origin->write_work); /* writes that found no room */
+	origin->sweeping = false;
+	queue_work(interpose_wq, &origin->write_work); /* writes that found no room */
 	spin_unlock_irq(&origin->lock);
 }
 
-/* Frees what no valid snapshot reads.  Without memory it is left for the next sweep.  Context: origin->change. */
+/*
+ * Whether copies under way would come into the index behind a sweep: without a snapshot none starts, and the
+ * end of the last one brings the sweep back, see copies_put().
+ */
+static bool sweep_too_early(struct interpose_origin *origin)
+{
+	bool early;
+
+	spin_lock_irq(&origin->lock);
+	early = !origin->newest && origin->nr_copies;
+	spin_unlock_irq(&origin->lock);
+	return early;
+}
+
+/* Frees what no valid snapshot reads, now or as soon as that can be.  Context: origin->change. */
 void interpose_origin_sweep(struct interpose_origin *origin)
 {
-	u64 *living;
-
 	lockdep_assert_held(&origin->change);
-	if (!origin->shelf)
+	if (sweep_too_early(origin))
 		return;
-	living = kmalloc_array(INTERPOSE_POINTS_MAX, sizeof(*living), GFP_NOIO);
-	if (!living)
-		return;
-	/* Without a snapshot no copy starts; those under way would come into the index behind us. */
-	wait_event(origin->copies_idle, READ_ONCE(origin->newest) || !READ_ONCE(origin->nr_copies));
-	set_sweeping(origin, true);
-	interpose_shelf_sweep(origin->shelf, living, living_snapshots(origin, living));
-	set_sweeping(origin, false);
-	kfree(living);
+	if (origin->shelf)
+		interpose_shelf_sweep(origin->shelf, origin->living, living_snapshots(origin));
+	sweep_done(origin);
+}
+
+/* Context: any that holds the origin. */
+void interpose_origin_sweep_soon(struct interpose_origin *origin)
+{
+	origin_queue(origin, interpose_point_wq, &origin->sweep_work);
 }
 
 static void sweep_work(struct work_struct *work)
@@ -219,16 +240,32 @@ static struct interpose_shelf *shelf_swap(struct interpose_origin *origin,
 	return old;
 }
 
-/* Lets go of the shelf; nobody reads it any more.  Context: origin->change, or the last reference. */
+/*
+ * Lets go of the shelf; nobody reads it any more, and no copy is under way.  Context: origin->change, or the
+ * last reference.
+ */
 static void shelf_drop(struct interpose_origin *origin)
 {
-	struct interpose_shelf *shelf;
+	struct interpose_shelf *shelf = shelf_swap(origin, NULL);
 
-	wait_event(origin->copies_idle, !READ_ONCE(origin->nr_copies));
-	shelf = shelf_swap(origin, NULL);
 	if (shelf)
 		interpose_shelf_unbind(shelf);
 	interpose_copy_reserve_free(origin);
+}
+
+/**
+ * interpose_origin_await_copies() - give copies nobody needs any more time to end
+ * They end when the store does its I/O, which may be never: whoever goes on asks again.
+ * Context: not origin->change, for which a suspend would wait; sleeps up to STORE_WAIT.
+ * Return: 0, or -EINTR: killed.
+ */
+int interpose_origin_await_copies(struct interpose_origin *origin)
+{
+	long r = wait_event_killable_timeout(
+		origin->copies_idle, READ_ONCE(origin->newest) || !READ_ONCE(origin->nr_copies),
+		STORE_WAIT);
+
+	return r < 0 ? -EINTR : 0;
 }
 
 static bool shelf_in_use(struct interpose_origin *origin)
@@ -236,7 +273,9 @@ static bool shelf_in_use(struct interpose_origin *origin)
 	bool used;
 
 	mutex_lock(&origin->mutex);
-	used = origin->newest || !list_empty(&origin->images);
+	spin_lock_irq(&origin->lock);
+	used = origin->newest || origin->nr_copies || !list_empty(&origin->images);
+	spin_unlock_irq(&origin->lock);
 	mutex_unlock(&origin->mutex);
 	return used;
 }
@@ -306,6 +345,7 @@ static void origin_free(struct kref *ref)
 	interpose_points_free(origin);
 	interpose_map_destroy(origin->pass);
 	interpose_gate_exit(origin);
+	kfree(origin->living);
 	kfree(origin);
 }
 
@@ -321,7 +361,9 @@ static struct interpose_origin *origin_alloc(struct interpose *ip, const uuid_t 
 
 	if (!origin)
 		return NULL;
-	if (interpose_gate_init(origin)) {
+	origin->living = kmalloc_array(INTERPOSE_POINTS_MAX, sizeof(*origin->living), GFP_KERNEL);
+	if (!origin->living || interpose_gate_init(origin)) {
+		kfree(origin->living);
 		kfree(origin);
 		return NULL;
 	}

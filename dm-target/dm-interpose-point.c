@@ -390,7 +390,8 @@ int interpose_drop(struct interpose_origin *origin, u64 id)
 	epoch_merge(origin, point);
 	list_del(&point->list);
 	origin->nr_points--;
-	interpose_origin_renew_newest(origin);
+	if (point->snapshot)
+		interpose_origin_renew_newest(origin);
 	mutex_unlock(&origin->mutex);
 	if (point->snapshot)
 		interpose_origin_sweep(origin);
@@ -417,8 +418,8 @@ int interpose_release(struct interpose_origin *origin, u64 id)
 		r = -ENOENT;
 	} else if (point->images) {
 		r = -EBUSY;
-	} else {
-		snapshot = point->snapshot;
+	} else if (point->snapshot) {
+		snapshot = true;
 		point->snapshot = false;
 		interpose_origin_renew_newest(origin);
 	}

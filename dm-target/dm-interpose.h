@@ -138,9 +138,10 @@ struct interpose_origin {
 
 	struct bio_list parked; /* lock: reads of images, while active is NULL */
 
-	bool sweeping; /* lock: the store may soon have room */
+	bool sweeping; /* lock: the store may soon have room, and a sweep is due or under way */
+	u64 *living; /* change: for the sweep, INTERPOSE_POINTS_MAX */
 	struct work_struct write_work; /* looks at opened and waiting writes */
-	struct work_struct sweep_work; /* frees what an invalid snapshot held */
+	struct work_struct sweep_work; /* frees what went or became invalid */
 	struct work_struct event_work; /* tells who waits on the device and on its images */
 	struct work_struct unpark_work; /* parked reads go on, or fail */
 };
@@ -202,6 +203,8 @@ bool interpose_snapshot_valid(struct interpose_origin *origin, u64 id);
 const char *interpose_failure_name(enum interpose_failure failure);
 void interpose_origin_renew_newest(struct interpose_origin *origin);
 void interpose_origin_sweep(struct interpose_origin *origin);
+void interpose_origin_sweep_soon(struct interpose_origin *origin);
+int interpose_origin_await_copies(struct interpose_origin *origin);
 int interpose_origin_set_store(struct interpose_origin *origin, const uuid_t *uuid);
 int interpose_origin_unset_store(struct interpose_origin *origin);
 
