@@ -339,20 +339,6 @@ static void copy_read(struct interpose_copy *copy)
 	submit_bio(bio);
 }
 
-static enum interpose_failure reserve_failure(int error)
-{
-	switch (error) {
-	case -ENOSPC:
-		return FAILURE_STORE_FULL;
-	case -ENODEV:
-		return FAILURE_STORE_REMOVED;
-	case -ENOMEM:
-		return FAILURE_NO_MEMORY;
-	default:
-		return FAILURE_STORE_ERROR;
-	}
-}
-
 static void copy_prepare(struct interpose_copy *copy, const struct interpose_write *write,
 			 u64 chunks)
 {
@@ -389,7 +375,7 @@ static int copy_abandon(struct interpose_origin *origin, struct interpose_copy *
 	copy_free(copy);
 	if (patience)
 		return -EBUSY;
-	interpose_origin_invalidate(origin, reserve_failure(error));
+	interpose_origin_invalidate(origin, interpose_store_failure(error));
 	return -EIO;
 }
 

@@ -126,9 +126,24 @@ void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose
 	interpose_origin_event(origin);
 }
 
-static void store_removed(void *owner)
+/* What it means for the snapshots that the store has answered with @error. */
+enum interpose_failure interpose_store_failure(int error)
 {
-	interpose_origin_invalidate(owner, FAILURE_STORE_REMOVED);
+	switch (error) {
+	case -ENOSPC:
+		return FAILURE_STORE_FULL;
+	case -ENODEV:
+		return FAILURE_STORE_REMOVED;
+	case -ENOMEM:
+		return FAILURE_NO_MEMORY;
+	default:
+		return FAILURE_STORE_ERROR;
+	}
+}
+
+static void store_lost(void *owner, int error)
+{
+	interpose_origin_invalidate(owner, interpose_store_failure(error));
 }
 
 /*
@@ -309,7 +324,7 @@ int interpose_origin_set_store(struct interpose_origin *origin, const uuid_t *uu
 	r = interpose_copy_reserve_alloc(origin);
 	if (r)
 		return r;
-	shelf = interpose_shelf_bind(uuid, origin->chunk_shift, origin->block_bytes, store_removed,
+	shelf = interpose_shelf_bind(uuid, origin->chunk_shift, origin->block_bytes, store_lost,
 				     origin);
 	if (IS_ERR(shelf)) {
 		interpose_copy_reserve_free(origin);

@@ -196,6 +196,12 @@ static int take_obstacle(struct take *take)
 	return origin->shelf ? interpose_shelf_ready(origin->shelf) : -ENODEV;
 }
 
+/* Whether the store has stayed what take_obstacle() found; 0, or why not.  Context: origin->change. */
+static int take_store_ready(const struct take *take)
+{
+	return take->request.snapshot ? interpose_shelf_ready(take->origin->shelf) : 0;
+}
+
 /* Begins the new epoch.  Context: the gate is drained. */
 static void epoch_switch(struct take *take)
 {
@@ -223,6 +229,20 @@ static void epoch_switch(struct take *take)
 	mutex_unlock(&origin->mutex);
 }
 
+/*
+ * A store that went before the new snapshot could be seen has told of it for the older ones only; one that goes
+ * later finds the new one.
+ */
+static void take_commit(struct take *take)
+{
+	int r;
+
+	epoch_switch(take);
+	r = take_store_ready(take);
+	if (r)
+		interpose_origin_invalidate(take->origin, interpose_store_failure(r));
+}
+
 /* Closes the gate around the switch.  Context: filesystems are frozen, memalloc_noio. */
 static int take_drained(struct take *take)
 {
@@ -232,10 +252,11 @@ static int take_drained(struct take *take)
 	if (r)
 		pr_warn("interpose: no point of origin %pUb: writes are still under way, %u of them held\n",
 			&origin->uuid, READ_ONCE(origin->nr_waiting));
+	r = r ?: take_store_ready(take);
 	if (!r && atomic_cmpxchg(&take->state, TAKE_PENDING, TAKE_COMMITTED) != TAKE_PENDING)
 		r = -ETIMEDOUT;
 	if (!r)
-		epoch_switch(take);
+		take_commit(take);
 	interpose_gate_open(origin);
 	return r;
 }

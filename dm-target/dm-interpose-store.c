@@ -64,7 +64,7 @@ struct interpose_shelf {
 	struct interpose_store *store;
 	unsigned int chunk_shift; /* log2 of sectors */
 	unsigned int chunk_granules;
-	void (*removed)(void *owner);
+	void (*lost)(void *owner, int error);
 	void *owner;
 	struct interpose_index index;
 };
@@ -121,11 +121,22 @@ static void store_free(struct kref *ref)
 	kfree(store);
 }
 
+static void tell_owners(struct interpose_store *store, int error)
+{
+	struct interpose_shelf *shelf;
+
+	lockdep_assert_held(&stores_mutex);
+	list_for_each_entry(shelf, &store->shelves, list)
+		shelf->lost(shelf->owner, error);
+}
+
 static void event_work(struct work_struct *work)
 {
 	struct interpose_store *store = container_of(work, struct interpose_store, event_work);
 
 	mutex_lock(&stores_mutex);
+	if (READ_ONCE(store->failed))
+		tell_owners(store, -EIO);
 	if (store->table)
 		dm_table_event(store->table);
 	mutex_unlock(&stores_mutex);
@@ -244,14 +255,11 @@ static void store_writing_put(struct interpose_store *store)
 
 void interpose_store_close(struct interpose_store *store)
 {
-	struct interpose_shelf *shelf;
-
 	mutex_lock(&stores_mutex);
 	list_del(&store->list);
 	WRITE_ONCE(store->gone, true);
 	store->table = NULL;
-	list_for_each_entry(shelf, &store->shelves, list)
-		shelf->removed(shelf->owner);
+	tell_owners(store, -ENODEV);
 	mutex_unlock(&stores_mutex);
 
 	kref_get(&store->ref);
@@ -382,8 +390,8 @@ static struct interpose_shelf *shelf_alloc(struct interpose_store *store, unsign
 }
 
 struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int chunk_shift,
-					     unsigned int block_bytes, void (*removed)(void *owner),
-					     void *owner)
+					     unsigned int block_bytes, 
+					     void (*lost)(void *owner, int error), void *owner)
 {
 	struct interpose_shelf *shelf = ERR_PTR(-ENODEV);
 	struct interpose_store *store;
@@ -402,7 +410,7 @@ struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int ch
 	shelf = shelf_alloc(store, chunk_shift);
 	if (IS_ERR(shelf))
 		goto unlock;
-	shelf->removed = removed;
+	shelf->lost = lost;
 	shelf->owner = owner;
 	kref_get(&store->ref);
 	list_add_tail(&shelf->list, &store->shelves);

@@ -75,7 +75,7 @@ struct interpose_store *interpose_store_open(struct dm_target *ti, struct dm_dev
 
 /**
  * interpose_store_close() - the device goes away
- * Tells every shelf's owner by removed(), waits for what is being written, and forgets the device.
+ * Tells every shelf's owner by lost(), waits for what is being written, and forgets the device.
  * Shelves stay bound, find nothing and keep nothing.
  * Context: sleeps.
  */
@@ -88,13 +88,14 @@ void interpose_store_status(struct interpose_store *store, struct interpose_stor
  * @uuid: of an open store
  * @chunk_shift: log2 of the sectors of the origin's chunk
  * @block_bytes: the origin's logical block: an image reads such blocks from the store too
- * @removed: called with @owner, at most once, when the store goes away; may not call the store
+ * @lost: called with @owner when the store has failed (-EIO) or goes away (-ENODEV), perhaps more than once; may not
+ *        call the store
  * Context: sleeps.
  * Return: the shelf, or an ERR_PTR: ENODEV no such store, EINVAL granule or logical block too large, EIO failed store, ENOMEM.
  */
 struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int chunk_shift,
-					     unsigned int block_bytes, void (*removed)(void *owner),
-					     void *owner);
+					     unsigned int block_bytes,
+					     void (*lost)(void *owner, int error), void *owner);
 
 /* Forgets all exceptions.  Nothing may be under way.  Context: sleeps. */
 void interpose_shelf_unbind(struct interpose_shelf *shelf);

@@ -201,6 +201,7 @@ void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose
 void interpose_origin_event(struct interpose_origin *origin);
 bool interpose_snapshot_valid(struct interpose_origin *origin, u64 id);
 const char *interpose_failure_name(enum interpose_failure failure);
+enum interpose_failure interpose_store_failure(int error);
 void interpose_origin_renew_newest(struct interpose_origin *origin);
 void interpose_origin_sweep(struct interpose_origin *origin);
 void interpose_origin_sweep_soon(struct interpose_origin *origin);
