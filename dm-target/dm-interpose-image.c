@@ -319,14 +319,33 @@ void interpose_image_unpark(struct interpose_origin *origin)
 		read_again(bio_read_data(bio));
 }
 
+/* Whether a failed read says that what is in the store is lost, not that this one asked for too much. */
+static bool read_lost(const struct image_read *read, const struct bio *bio, blk_status_t error)
+{
+	if (read->from_base || bio->bi_opf & (REQ_RAHEAD | REQ_FAILFAST_MASK))
+		return false;
+	switch (blk_status_to_errno(error)) {
+	case -EAGAIN:
+	case -EINVAL:
+	case -ENOMEM:
+	case -EOPNOTSUPP:
+	case -EREMCHG: /* device-mapper below us gives it back */
+		return false;
+	}
+	return true;
+}
+
 static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
 {
 	struct image_read *read = bio_read_data(bio);
 	struct interpose_image *image = read->image;
 	struct interpose_origin *origin = image->origin;
 
-	if (*error)
+	if (*error) {
+		if (read_lost(read, bio, *error))
+			interpose_origin_invalidate(origin, FAILURE_STORE_ERROR);
 		return DM_ENDIO_DONE;
+	}
 	smp_rmb(); /* data first, then the verdict on it */
 	switch (read->from_base ? image_park(image, bio) : DM_MAPIO_REMAPPED) {
 	case DM_MAPIO_SUBMITTED:
@@ -384,8 +403,9 @@ static void image_status(struct dm_target *ti, status_type_t type, unsigned int 
 static int image_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn fn, void *data)
 {
 	struct interpose_image *image = ti->private;
+	int r = fn(ti, image->base, image->start, ti->len, data);
 
-	return fn(ti, image->base, image->start, ti->len, data);
+	return r ?: fn(ti, image->store, 0, bdev_nr_sectors(image->store->bdev), data);
 }
 
 struct target_type interpose_image_target = {
