@@ -64,7 +64,7 @@ static unsigned int chunk_pages(const struct interpose_origin *origin)
 
 /* Memory */
 
-/* The reserve is not freed but goes back to its origin: copy_uncharge(). */
+/* The reserve is not freed but goes back to its origin: copies_put(). */
 static void copy_free(struct interpose_copy *copy)
 {
 	if (!copy || copy->is_reserve)
@@ -74,15 +74,15 @@ static void copy_free(struct interpose_copy *copy)
 	kfree(copy);
 }
 
-/* A copy with memory for up to @chunks chunks, NULL if there is not even enough for one. */
-static struct interpose_copy *copy_alloc(struct interpose_origin *origin, u64 chunks, gfp_t gfp)
+/* A copy with memory of up to @want pages, NULL if there is not even enough for one chunk. */
+static struct interpose_copy *copy_alloc(struct interpose_origin *origin, unsigned int want,
+					 gfp_t gfp)
 {
-	unsigned int pages = chunk_pages(origin), want;
+	unsigned int pages = chunk_pages(origin);
 	struct interpose_copy *copy = kzalloc(sizeof(*copy), gfp);
 
 	if (!copy)
 		return NULL;
-	want = min_t(u64, chunks * pages, INTERPOSE_COPY_PAGES);
 	while (copy->nr_pages < want) {
 		struct page *page = alloc_page(gfp);
 
@@ -104,7 +104,7 @@ static struct interpose_copy *copy_alloc(struct interpose_origin *origin, u64 ch
 int interpose_copy_reserve_alloc(struct interpose_origin *origin)
 {
 	if (!origin->reserve) {
-		origin->reserve = copy_alloc(origin, 1, GFP_KERNEL);
+		origin->reserve = copy_alloc(origin, chunk_pages(origin), GFP_KERNEL);
 		if (!origin->reserve)
 			return -ENOMEM;
 		origin->reserve->is_reserve = true;
@@ -121,37 +121,30 @@ void interpose_copy_reserve_free(struct interpose_origin *origin)
 	origin->reserve = NULL;
 }
 
-/* Bytes of a copy. */
-static u64 copy_bytes(const struct interpose_copy *copy)
+static u64 pages_bytes(unsigned int pages)
 {
-	return (u64)copy->nr_pages << PAGE_SHIFT;
+	return (u64)pages << PAGE_SHIFT;
 }
 
-/* Takes the bytes of a copy from the budget.  A single copy is always let through. */
-static bool copy_charge(struct interpose_copy *copy)
+/* Takes memory from the budget before there is any.  A single copy is always let through. */
+static bool budget_take(struct interpose_origin *origin, unsigned int pages)
 {
-	struct interpose_origin *origin = copy->origin;
 	bool granted;
 
 	spin_lock_irq(&origin->lock);
 	granted = !origin->copy_bytes ||
-		  origin->copy_bytes + copy_bytes(copy) <= interpose_copy_budget();
+		  origin->copy_bytes + pages_bytes(pages) <= interpose_copy_budget();
 	if (granted)
-		origin->copy_bytes += copy_bytes(copy);
-	else if (copy->is_reserve)
-		origin->reserve = copy;
+		origin->copy_bytes += pages_bytes(pages);
 	spin_unlock_irq(&origin->lock);
 	return granted;
 }
 
-static void copy_uncharge(struct interpose_copy *copy)
+static void budget_give(struct interpose_origin *origin, unsigned int pages)
 {
-	struct interpose_origin *origin = copy->origin;
-
-	lockdep_assert_held(&origin->lock);
-	origin->copy_bytes -= copy_bytes(copy);
-	if (copy->is_reserve)
-		origin->reserve = copy;
+	spin_lock_irq(&origin->lock);
+	origin->copy_bytes -= pages_bytes(pages);
+	spin_unlock_irq(&origin->lock);
 }
 
 static struct interpose_copy *reserve_take(struct interpose_origin *origin)
@@ -168,14 +161,13 @@ static struct interpose_copy *reserve_take(struct interpose_origin *origin)
 /* Memory for a copy of up to @chunks chunks, within the budget; NULL: when another copy has ended. */
 static struct interpose_copy *copy_get(struct interpose_origin *origin, u64 chunks)
 {
-	struct interpose_copy *copy = copy_alloc(origin, chunks, INTERPOSE_GFP_WRITE);
+	unsigned int pages = min_t(u64, chunks * chunk_pages(origin), INTERPOSE_COPY_PAGES);
+	struct interpose_copy *copy;
 
-	if (!copy)
-		copy = reserve_take(origin);
-	if (copy && !copy_charge(copy)) {
-		copy_free(copy);
+	if (!budget_take(origin, pages))
 		return NULL;
-	}
+	copy = copy_alloc(origin, pages, INTERPOSE_GFP_WRITE) ?: reserve_take(origin);
+	budget_give(origin, pages - (copy ? copy->nr_pages : 0));
 	return copy;
 }
 
@@ -255,7 +247,9 @@ static void copies_put(struct interpose_origin *origin, struct interpose_copy *c
 {
 	lockdep_assert_held(&origin->lock);
 	if (copy)
-		copy_uncharge(copy);
+		origin->copy_bytes -= pages_bytes(copy->nr_pages);
+	if (copy && copy->is_reserve)
+		origin->reserve = copy;
 	if (--origin->nr_copies)
 		return;
 	wake_up(&origin->copies_idle);
@@ -323,10 +317,9 @@ static void read_ended(struct bio *bio)
 	queue_work(interpose_wq, &copy->work);
 }
 
-static void copy_read(struct interpose_copy *copy)
+static void copy_read(struct interpose_copy *copy, const struct interpose *ip)
 {
 	const struct interpose_origin *origin = copy->origin;
-	const struct interpose *ip = READ_ONCE(origin->active);
 	struct interpose_keep *keep = &copy->keep;
 	struct bio *bio =
 		bio_alloc_bioset(ip->base->bdev, DIV_ROUND_UP(keep->sectors, PAGE_SECTORS),
@@ -390,6 +383,7 @@ static int copy_abandon(struct interpose_origin *origin, struct interpose_copy *
 int interpose_copy_start(struct interpose_origin *origin, struct interpose_write *write, u64 chunks)
 {
 	struct interpose_copy *copy = copy_get(origin, chunks);
+	const struct interpose *ip;
 	int r;
 
 	if (!copy)
@@ -400,8 +394,9 @@ int interpose_copy_start(struct interpose_origin *origin, struct interpose_write
 		return copy_abandon(origin, copy, r);
 	copy->keep.sectors = chunks_sectors(copy->keep.chunk, copy->keep.chunks,
 					    origin->chunk_shift, origin->length);
+	ip = write->ip;
 	copy_publish(copy, write);
-	copy_read(copy);
+	copy_read(copy, ip);
 	return 0;
 }
 

@@ -183,6 +183,7 @@ static int interpose_map(struct dm_target *ti, struct bio *bio)
 	struct interpose *ip = ti->private;
 	int r;
 
+	write->ip = ip;
 	write->counted = false;
 	if (op_is_write(bio_op(bio)) && bio_sectors(bio)) {
 		if (!interpose_gate_enter(ip->origin, bio))

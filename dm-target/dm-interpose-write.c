@@ -87,9 +87,11 @@ int interpose_write(struct interpose_origin *origin, struct bio *bio, struct int
 	return DM_MAPIO_REMAPPED;
 }
 
-static void write_submit(struct interpose_origin *origin, struct bio *bio)
+static void write_submit(struct interpose_write *write)
 {
-	interpose_remap(READ_ONCE(origin->active), bio);
+	struct bio *bio = interpose_write_bio(write);
+
+	interpose_remap(write->ip, bio);
 	submit_bio_noacct(bio);
 }
 
@@ -108,7 +110,7 @@ static void submit_opened(struct interpose_origin *origin)
 
 		write->counted = true;
 		if (interpose_write(origin, bio, write) == DM_MAPIO_REMAPPED)
-			write_submit(origin, bio);
+			write_submit(write);
 	}
 }
 
@@ -116,25 +118,36 @@ enum verdict {
 	NOTHING_TO_KEEP, /* no snapshot: the whole rest of the write may go */
 	KEPT, /* write->next is */
 	JOINED, /* a copy of write->next is under way, and the write waits for it */
-	COPY, /* start one, of up to *chunks chunks; counted in nr_copies */
+	COPY, /* start one, of up to *room chunks; counted in nr_copies */
 };
 
-/* How many chunks from write->next on have to be copied and are not being copied yet. */
-static u64 chunks_to_copy(struct interpose_origin *origin, const struct interpose_write *write)
+/* How many chunks from write->next on one copy may be of: as far as another copy, or the snapshot, goes. */
+static u64 copy_room(struct interpose_origin *origin, const struct interpose_write *write)
 {
 	u64 end = min(chunk_nr(write->last) + 1, origin->newest_chunks);
-	u64 room = min3(interpose_copy_gap(origin, write->next), end - chunk_nr(write->next),
-			(u64)INTERPOSE_COPY_PAGES);
+
+	lockdep_assert_held(&origin->lock);
+	return min3(interpose_copy_gap(origin, write->next), end - chunk_nr(write->next),
+		    (u64)INTERPOSE_COPY_PAGES);
+}
+
+/*
+ * How many chunks from write->next on, of @room, have to be copied.  Without the lock, and irqs on: nobody but
+ * write_work starts copies.
+ */
+static u64 chunks_to_copy(struct interpose_origin *origin, const struct interpose_write *write,
+			  u64 room)
+{
 	u64 n = 1;
 
 	while (n < room && !interpose_shelf_find(origin->shelf, chunk_at(chunk_nr(write->next) + n),
-						 origin->newest, NULL))
+						 write->birth, NULL))
 		n++;
 	return n;
 }
 
 static enum verdict write_judge(struct interpose_origin *origin, struct interpose_write *write,
-				u64 *chunks)
+				u64 *room)
 {
 	lockdep_assert_held(&origin->lock);
 	if (!origin->newest)
@@ -145,7 +158,7 @@ static enum verdict write_judge(struct interpose_origin *origin, struct interpos
 		return JOINED;
 	if (interpose_shelf_find(origin->shelf, write->next, origin->newest, NULL))
 		return KEPT;
-	*chunks = chunks_to_copy(origin, write);
+	*room = copy_room(origin, write);
 	write->birth = origin->newest;
 	origin->nr_copies++;
 	return COPY;
@@ -163,17 +176,18 @@ static enum progress write_advance(struct interpose_origin *origin, struct inter
 	while (chunk_nr(write->next) <= chunk_nr(write->last)) {
 		struct chunk_range done = { write->next, write->next };
 		enum verdict verdict;
-		u64 chunks = 0;
+		u64 room = 0;
 		int r;
 
 		spin_lock_irq(&origin->lock);
-		verdict = write_judge(origin, write, &chunks);
+		verdict = write_judge(origin, write, &room);
 		spin_unlock_irq(&origin->lock);
 		switch (verdict) {
 		case JOINED:
 			return WAITS;
 		case COPY:
-			r = interpose_copy_start(origin, write, chunks);
+			r = interpose_copy_start(origin, write,
+						 chunks_to_copy(origin, write, room));
 			if (!r)
 				return WAITS;
 			if (r == -EBUSY)
@@ -224,7 +238,7 @@ void interpose_write_work(struct work_struct *work)
 		spin_unlock_irq(&origin->lock);
 		if (progress == STALLED)
 			break;
-		write_submit(origin, interpose_write_bio(write));
+		write_submit(write);
 	}
 	blk_finish_plug(&plug);
 }

@@ -171,6 +171,7 @@ struct interpose_image {
 /* Per-bio data of interpose. */
 struct interpose_write {
 	struct list_head list; /* in origin->waiting or copy->writes */
+	const struct interpose *ip; /* the table it came through, and goes on through */
 	bool counted; /* holds the gate */
 	chunk_t next; /* the first chunk not known to be kept */
 	chunk_t last;
