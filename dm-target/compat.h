@@ -15,6 +15,10 @@
 #endif
 #include <linux/version.h>
 
+#ifndef CONFIG_64BIT
+#error "dm-interpose needs a 64-bit kernel"
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "dm-interpose needs Linux 6.1 or newer"
 #endif

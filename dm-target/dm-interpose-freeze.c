@@ -8,6 +8,14 @@
  */
 #include "dm-interpose.h"
 
+/* One errno for all that a device of the list can fail with: the log has the rest. */
+static int freeze_failed(dev_t dev, const char *what, int error)
+{
+	pr_err("interpose: %u:%u of the freeze list cannot be %s: error %d\n", MAJOR(dev),
+	       MINOR(dev), what, error);
+	return -ECANCELED;
+}
+
 /* Opens and freezes one device; false in *ours: it was frozen already. */
 static int freeze_one(dev_t dev, struct file **handle, bool *ours, bool *has_fs)
 {
@@ -15,11 +23,11 @@ static int freeze_one(dev_t dev, struct file **handle, bool *ours, bool *has_fs)
 	int r;
 
 	if (IS_ERR(opened))
-		return PTR_ERR(opened);
+		return freeze_failed(dev, "opened", PTR_ERR(opened));
 	r = bdev_freeze(file_bdev(opened));
 	if (r && r != -EBUSY) {
 		bdev_fput(opened);
-		return r;
+		return freeze_failed(dev, "frozen", r);
 	}
 	*handle = opened;
 	*ours = !r;
@@ -31,7 +39,8 @@ static int freeze_one(dev_t dev, struct file **handle, bool *ours, bool *has_fs)
  * interpose_freeze() - freeze the filesystems on @nr devices
  * Context: sleeps, for as long as a filesystem takes to write out; the deadline is looked at between
  * devices.
- * Return: 0, with all of them frozen, to be thawed by interpose_thaw(); else none is.
+ * Return: 0, with all of them frozen, to be thawed by interpose_thaw(); else none is: -ETIMEDOUT, or -ECANCELED
+ * if one cannot be opened or frozen.
  */
 int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen,
 		     ktime_t deadline)

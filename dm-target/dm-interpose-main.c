@@ -7,8 +7,6 @@
 
 #include "dm-interpose.h"
 
-#define DM_MSG_PREFIX "interpose"
-
 struct workqueue_struct *interpose_wq;
 struct workqueue_struct *interpose_point_wq;
 

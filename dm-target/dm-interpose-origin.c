@@ -119,7 +119,7 @@ void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose
 	spin_unlock_irqrestore(&origin->lock, flags);
 	if (!news)
 		return;
-	pr_err("interpose: snapshots of origin %pUb are invalid: %s\n", &origin->uuid,
+	pr_err("interpose: %s: its snapshots are invalid: %s\n", origin->name,
 	       interpose_failure_name(failure));
 	interpose_origin_sweep_soon(origin);
 	interpose_origin_unpark(origin);
@@ -390,6 +390,7 @@ static struct interpose_origin *origin_alloc(struct interpose *ip, const uuid_t 
 	origin->chunks = chunks_in(ip->ti->len, chunk_shift);
 	origin->block_bytes = bdev_logical_block_size(ip->base->bdev);
 	origin->md = dm_table_get_md(ip->ti->table);
+	strscpy(origin->name, dm_device_name(origin->md), sizeof(origin->name));
 	mutex_init(&origin->change);
 	mutex_init(&origin->mutex);
 	INIT_LIST_HEAD(&origin->points);

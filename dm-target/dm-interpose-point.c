@@ -250,8 +250,8 @@ static int take_drained(struct take *take)
 	int r = interpose_gate_close(origin, take->deadline);
 
 	if (r)
-		pr_warn("interpose: no point of origin %pUb: writes are still under way, %u of them held\n",
-			&origin->uuid, READ_ONCE(origin->nr_waiting));
+		pr_warn("interpose: %s: no point was taken: writes do not end, %u held for copies, others in the base\n",
+			origin->name, READ_ONCE(origin->nr_waiting));
 	r = r ?: take_store_ready(take);
 	if (!r && atomic_cmpxchg(&take->state, TAKE_PENDING, TAKE_COMMITTED) != TAKE_PENDING)
 		r = -ETIMEDOUT;

@@ -390,7 +390,7 @@ static struct interpose_shelf *shelf_alloc(struct interpose_store *store, unsign
 }
 
 struct interpose_shelf *interpose_shelf_bind(const uuid_t *uuid, unsigned int chunk_shift,
-					     unsigned int block_bytes, 
+					     unsigned int block_bytes,
 					     void (*lost)(void *owner, int error), void *owner)
 {
 	struct interpose_shelf *shelf = ERR_PTR(-ENODEV);

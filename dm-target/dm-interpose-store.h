@@ -112,7 +112,7 @@ int interpose_shelf_ready(struct interpose_shelf *shelf);
 
 /**
  * interpose_shelf_reserve() - room and index entries for a run
- * Context: worker; may sleep for the allocator's mutex, never enters reclaim.
+ * Context: worker; may sleep for the allocator's mutex, never waits for I/O.
  * Return: 0 with keep->chunks >= 1 of them reserved, -ENOSPC, -EIO, -ENODEV or -ENOMEM with nothing.
  */
 int interpose_shelf_reserve(struct interpose_shelf *shelf, struct interpose_keep *keep);

@@ -289,8 +289,8 @@ static void status_info(struct interpose *ip, char *result, unsigned int maxlen)
 	}
 	DMEMIT(" %u %llu/%llu %llu/%llu %llu/%llu %u %llu %s", 1U << origin->chunk_shift,
 	       origin->copy_bytes, interpose_copy_budget(), interpose_points_map_bytes(origin),
-	       map_bound(origin), index_bytes, index_bound, origin->nr_waiting, origin->copied,
-	       interpose_failure_name(origin->failure));
+	       map_bound(origin), index_bytes, index_bound, origin->nr_waiting + origin->nr_gated,
+	       origin->copied, interpose_failure_name(origin->failure));
 	spin_unlock_irq(&origin->lock);
 	mutex_unlock(&origin->mutex);
 }

@@ -46,7 +46,7 @@
 /* A map's array of leaves stays below 256 MiB: 16 PiB in chunks of 16 KiB. */
 #define INTERPOSE_CHUNKS_MAX (1ULL << 40)
 
-/* What made snapshots invalid; an origin remembers the first.  The names are in the uapi header. */
+/* What made snapshots invalid; an origin remembers the latest.  The names are in the uapi header. */
 enum interpose_failure {
 	FAILURE_NONE,
 	FAILURE_STORE_FULL,
@@ -89,6 +89,7 @@ struct interpose_origin {
 	unsigned int chunk_shift; /* log2 of sectors */
 	u64 chunks; /* of length */
 	unsigned int block_bytes; /* logical block of the base */
+	char name[16]; /* of the live device, as device-mapper logs it: major:minor */
 	struct mapped_device *md; /* the live device; outlives its tables, and so us */
 	unsigned int tables; /* origins_mutex */
 	const struct interpose

@@ -96,15 +96,17 @@
 /*
  * Messages to "interpose".  A message that changes something may be repeated: the same words have
  * the same answer, and nothing is done twice.  Answers are text; long ones are paged, each page ends
- * before the buffer does, and its first line names where the next page starts, "-" on the last one.
+ * before the buffer does, and its first line names where the next page starts, "-" on the last one; ENOBUFS if
+ * there is no room for one line.
  *
  * store <store uuid>
  *     Keeps the old data of snapshots taken from now on in that store (an active interpose-store).
- *     EBUSY while a valid snapshot or an image needs another store; ENODEV: no such store; EINVAL: the origin's
+ *     EBUSY while a valid snapshot or an image needs another store, or old data is still on its way to that one; ENODEV: no such store; EINVAL: the origin's
  *     chunk is no multiple of the store's granule, the store's logical block is larger than the
  *     origin's, or the store lies on the origin or its base; EIO: the store has failed; ENOMEM.  No answer.
  * unstore
- *     Lets go of the store.  EBUSY while a valid snapshot or an image needs it.  No answer.
+ *     Lets go of the store.  EBUSY while a valid snapshot or an image needs it, or old data is still on its way to it.
+ *     No answer.
  * take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|- [<tags>|-]
  *     Takes a point.  <kind> is INTERPOSE_KIND_*, <data> up to INTERPOSE_DATA_MAX bytes in hex,
  *     <freeze list> devices "major:minor,..." whose filesystems are frozen meanwhile, top first; one that somebody
@@ -112,7 +114,8 @@
  *     Answer: "<generation> <id> <consistency>", consistency being INTERPOSE_CONSISTENCY_*.
  *     EEXIST: another point has that name; ETIMEDOUT: frozen or drained too slowly, nothing was taken;
  *     ENODEV: a snapshot, and no store; EIO: the store has failed; EBUSY: the device is
- *     suspended, or suspends; EINTR: killed, the point may be taken (the same uuid asks); ENOSPC: INTERPOSE_POINTS_MAX reached; ENOMEM.
+ *     suspended, or suspends; EINTR: killed, the point may be taken (the same uuid asks); ECANCELED: a
+ *     device of the freeze list cannot be opened or frozen, which the kernel's log names, and nothing was taken; ENOSPC: INTERPOSE_POINTS_MAX reached; ENOMEM.
  * drop <generation> <id>
  *     Removes a point; what changed after it is from now on credited to the point before it.
  *     EBUSY while an image of it exists.  ESTALE: another generation; ENOENT: no such point (a drop

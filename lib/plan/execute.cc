@@ -172,6 +172,9 @@ Error explained(const Error& error, const TakeMessage& take)
     case ENODEV: return because("it has no store");
     case EIO: return because("its store has failed", "another store");
     case EBUSY: return because("another point is being taken, or it is suspended", "again");
+    case ECANCELED:
+        return because(
+            "a device whose filesystem was to be frozen cannot be opened or frozen", "dmesg, which names it");
     case ENOSPC:
         return because(
             fmt::format("it has {} points, and no more are possible", INTERPOSE_POINTS_MAX), "dmsnap remove some");
