@@ -124,3 +124,35 @@ TEST_CASE("old data that cannot be read costs the snapshot and nothing else", "[
     CHECK(differences(origin->path(), the_copy(), origin->size(), chunk, Cached::no) == "");
     clean_up(*origin);
 }
+
+TEST_CASE("a store that fails for one origin costs the snapshots of all", "[show4-shared-store]")
+{
+    const DmDevice store("test-store", fmt::format("0 1048576 linear {} 0", store_disk()));
+    const auto writes = linear_origin(origin_disk(), 64_MiB, 1);
+    const auto idle = lvm_origin(spare_disk(), 64_MiB);
+    tool({"create", "-n", "s1", "--store", store.path(), idle->device()});
+    tool({"create", "-n", "s2", "--store", store.path(), writes->device()});
+    const std::uint32_t seen = idle->event_number();
+    store.replace_table("0 1048576 error");
+    Disk(writes->path()).write({0}, Buffer(4_KiB).span());
+    wait_for_failure(*idle, seen);
+    check_failed(*idle, INTERPOSE_FAILURE_STORE_ERROR);
+    clean_up(*idle);
+    tool({"remove", "s2"});
+    tool({"detach", writes->device()});
+}
+
+TEST_CASE("old data that the store does not give back costs the snapshot and nothing else", "[show4-store-unread]")
+{
+    const DmDevice store("test-store", fmt::format("0 1048576 linear {} 0", store_disk()));
+    const auto origin = linear_origin(origin_disk(), 64_MiB, 1);
+    tool({"create", "-n", "s1", "--store", store.path(), origin->device()});
+    Disk(origin->path()).write({0}, Buffer(4_KiB).span());
+    const std::uint32_t seen = origin->event_number();
+    store.replace_table("0 1048576 error");
+    CHECK(error_of_reading(origin->image("s1")) == EIO);
+    wait_for_failure(*origin, seen);
+    check_failed(*origin, INTERPOSE_FAILURE_STORE_ERROR);
+    CHECK(error_of_reading(origin->path()) == 0);
+    clean_up(*origin);
+}
