@@ -151,7 +151,7 @@ TEST_CASE("a name that is none is refused", "[bad-input-names]")
         {usage, "name", {"remove", ".."}},
         {usage, "name", {"remove", "\x1b[31m"}},
         {usage, "missing", {"rename", "s1"}},
-        {usage, "more than 2 arguments", {"rename", "s1", "x", "y"}},
+        {usage, "too many", {"rename", "s1", "x", "y"}},
         {usage, "name", {"rename", "s1", "a/b"}},
         {usage, "name", {"rename", "s1", ""}},
         {usage, "uuid", {"rename", "c1", "00112233-4455-4677-8899-aabbccddeeff"}},

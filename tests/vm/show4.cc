@@ -129,7 +129,7 @@ TEST_CASE("a store that fails for one origin costs the snapshots of all", "[show
 {
     const DmDevice store("test-store", fmt::format("0 1048576 linear {} 0", store_disk()));
     const auto writes = linear_origin(origin_disk(), 64_MiB, 1);
-    const auto idle = lvm_origin(spare_disk(), 64_MiB);
+    const auto idle = linear_origin(spare_disk(), 64_MiB, 1, "test-idle");
     tool({"create", "-n", "s1", "--store", store.path(), idle->device()});
     tool({"create", "-n", "s2", "--store", store.path(), writes->device()});
     const std::uint32_t seen = idle->event_number();

@@ -124,8 +124,8 @@ dmsetup resume origin
 umount /mnt
 
 echo "== a store on what is attached, or to be"
-mkfs.ext4 -q "$DMSNAP_TEST_STORE"
 dmsetup create second --table "0 1048576 linear $DMSNAP_TEST_STORE 0"
+mkfs.ext4 -q /dev/mapper/second
 mount /dev/mapper/second /mnt
 truncate --size 64m /mnt/file
 loop=$(losetup --find --show /mnt/file)
