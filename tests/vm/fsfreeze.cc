@@ -212,7 +212,7 @@ TEST_CASE("a filesystem thawed while a point is taken hangs nobody", "[fsfreeze-
     CHECK(list_field("ours", "consistency") == "crash");
 
     // What was thawed can be frozen again, and is.
-    slow.replace_table(table(1000));
+    slow.replace_table(table(300));
     create_frozen("kept", *origin, filesystem);
     CHECK(list_field("kept", "consistency") == "fs");
 
