@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "base/error.h"
+#include "base/text.h"
 #include "ops/remove.h"
 #include "plan/query.h"
 #include "session.h"
@@ -42,20 +43,29 @@ std::string json(
     return report.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
-Error chain_broken(const Error& error, const std::string& reason)
+Error chain_broken(const std::string& device, const char* reason)
 {
-    return Error(error.subject(), "list what changed", reason, "a full backup, and changes from there on")
+    return Error(device, "list what changed", reason, "a full backup, and changes from there on")
         .as(Fault::chain_broken);
 }
 
 /// A device that is there and not attached has no chain either.
 const OriginState& require_chain(const Machine& machine, const std::string& spec)
 {
-    try {
-        return require_attached(machine, spec, "list what changed");
-    } catch (const Error& error) {
-        throw error.number() == 0 ? chain_broken(error, "it is not attached: its chain of changes has ended") : error;
-    }
+    if (const OriginState* origin = find_attached(machine, spec))
+        return *origin;
+    throw chain_broken(printable(resolve(spec).name()), "it is not attached: its chain of changes has ended");
+}
+
+/// What stands behind a failure in the midst of it: another table answers as if it had been asked nonsense.
+Error explained(const Error& error, const OriginState& origin, const Machine& now)
+{
+    if (error.number() == ESTALE || error.number() == ENOENT)
+        return chain_broken(origin.name().text(), "the point went away meanwhile");
+    const OriginState* present = now.find_origin(origin.line.origin);
+    const bool goes_on = now.unread_origins.count(origin.line.origin) != 0 ||
+                         (present != nullptr && present->status.generation == origin.status.generation);
+    return goes_on ? error : chain_broken(origin.name().text(), "it was given another table meanwhile");
 }
 
 int run_changed(const Arguments& arguments)
@@ -79,9 +89,7 @@ int run_changed(const Arguments& arguments)
         runs =
             read_changed(*dm, origin.name(), origin.id_of(from), to != nullptr ? std::optional(to->id) : std::nullopt);
     } catch (const Error& error) {
-        if (error.number() == ESTALE || error.number() == ENOENT)
-            throw chain_broken(error, "the point went away meanwhile");
-        throw;
+        throw explained(error, origin, survey(*dm));
     }
     // Only now is it known to be complete.
     print(as_json ? json(origin, origin.id_of(from).text(), to != nullptr ? origin.id_of(*to).text() : "now", runs)

@@ -20,12 +20,17 @@ int run_detach(const Arguments& arguments)
     Change change(arguments, true);
     return for_each_object(arguments, [&](const std::string& spec) {
         change.bar_lvm(resolve(spec));
-        const Machine machine = survey(change.dm());
-        const OriginState& origin = require_attached(machine, spec, "detach");
-        change.carry_out(plan_detach(machine, origin, arguments.has("force")));
-        if (const std::size_t ended = checkpoints_of(origin); ended > 0 && !change.dry_run())
-            log_warning(fmt::format(
-                "{}: {} checkpoints ended with it: the next backup must be a full one", origin.name().text(), ended));
+        std::string name;
+        std::size_t ended = 0;
+        change.carry_out(change.plan([&](const Machine& machine) {
+            const OriginState& origin = require_attached(machine, spec, "detach");
+            name = origin.name().text();
+            ended = checkpoints_of(origin);
+            return plan_detach(machine, origin, arguments.has("force"));
+        }));
+        if (ended > 0 && !change.dry_run())
+            log_warning(
+                fmt::format("{}: {} checkpoints ended with it: the next backup must be a full one", name, ended));
     });
 }
 

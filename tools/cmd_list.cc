@@ -86,6 +86,23 @@ bool fits(const ListedPoint& row, const std::string& object)
     return row.point->name.text() == object || row.origin->name().text() == object;
 }
 
+bool names_device(const std::string& object)
+{
+    try {
+        resolve(object);
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+/// Whether name_unread() will say the same.
+bool is_named_unread(const Machine& machine, const Error& error)
+{
+    return std::any_of(machine.unread.begin(), machine.unread.end(),
+        [&](const Error& unread) { return std::string_view(unread.what()) == error.what(); });
+}
+
 /// The rows that DEVICE and NAME arguments ask for.  `missing`: what was asked for and is not there.
 std::vector<ListedPoint> chosen(
     const Machine& machine, const std::vector<std::string>& objects, std::vector<Error>& missing)
@@ -102,16 +119,18 @@ std::vector<ListedPoint> chosen(
                     wanted[i] = found = true;
         };
         want([&](const ListedPoint& row) { return fits(row, object); });
-        if (!found) {
-            try {
-                const OriginState& origin = require_attached(machine, object, "list its points");
-                found = true;
-                want([&](const ListedPoint& row) { return row.origin == &origin; });
-            } catch (const Error& error) {
-                missing.push_back(error.number() == 0 ? error
-                                                      : Error("\"" + printable(object) + "\"", "list it",
-                                                            "it is neither a point nor a device"));
-            }
+        if (found)
+            continue;
+        if (!names_device(object)) {
+            missing.emplace_back("\"" + printable(object) + "\"", "list it", "it is neither a point nor a device");
+            continue;
+        }
+        try {
+            const OriginState& origin = require_attached(machine, object, "list its points");
+            want([&](const ListedPoint& row) { return row.origin == &origin; });
+        } catch (const Error& error) {
+            if (!is_named_unread(machine, error))
+                missing.push_back(error);
         }
     }
     std::vector<ListedPoint> rows;

@@ -20,9 +20,10 @@ int run_remove(const Arguments& arguments)
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
     Change change(arguments, false);
     return for_each_object(arguments, [&](const std::string& object) {
-        const Machine machine = survey(change.dm());
-        const FoundPoint found = require_point(machine, object, arguments.value("device"), "remove a point");
-        const Plan plan = plan_remove(machine, *found.origin, *found.point, arguments.has("keep-point"));
+        const Plan plan = change.plan([&](const Machine& machine) {
+            const FoundPoint found = require_point(machine, object, arguments.value("device"), "remove a point");
+            return plan_remove(machine, *found.origin, *found.point, arguments.has("keep-point"));
+        });
         if (plan.empty())
             log_warning(fmt::format("{}: it keeps no data already", object));
         change.carry_out(plan);

@@ -122,7 +122,7 @@ int run_status(const Arguments& arguments)
             blocks.push_back(block_of(machine, require_attached(machine, spec, "show its status")));
         });
     print(as_json ? json(blocks) : basic(blocks));
-    return name_unread(machine, code);
+    return arguments.objects().empty() ? name_unread(machine, code) : code;
 }
 
 } // namespace

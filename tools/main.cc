@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <exception>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 namespace dmsnap::tool {
@@ -74,6 +75,8 @@ int main(int argc, char** argv)
 {
     using namespace dmsnap;
     tool::fill_closed_streams();
+    // Tables of encrypted devices are read, keys and all: none of it is for a core file.
+    prctl(PR_SET_DUMPABLE, 0);
     tool::set_up_log(0);
     try {
         return tool::run({argv + 1, argv + argc});

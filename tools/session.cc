@@ -13,9 +13,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <fmt/format.h>
 #include <iostream>
+#include <thread>
 #include <unistd.h>
 
 namespace dmsnap::tool {
@@ -166,6 +168,22 @@ bool Change::confirm(const std::string& subject, const std::string& operation, c
     return answer == "y" || answer == "Y" || answer == "yes";
 }
 
+Plan Change::plan(const std::function<Plan(const Machine& machine)>& make)
+{
+    using Clock = std::chrono::steady_clock;
+    // As long as libdevmapper goes on trying to remove what somebody has open.
+    const auto end = Clock::now() + std::chrono::seconds(5);
+    for (;;) {
+        try {
+            return make(survey(*dm_));
+        } catch (const Error& error) {
+            if (error.fault() != Fault::in_use || Clock::now() >= end)
+                throw;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+}
+
 Outcome Change::carry_out(const Plan& plan)
 {
     if (dry_run_) {
@@ -191,6 +209,7 @@ int exit_code_of(const Error& error)
     case Fault::cannot_start: return exit_cannot_start;
     case Fault::not_undone: return exit_not_undone;
     case Fault::chain_broken: return exit_chain_broken;
+    case Fault::in_use:
     case Fault::failed: break;
     }
     return exit_failed;
@@ -222,12 +241,20 @@ void require_our_interface(const OriginState& origin)
         throw interface_differs(origin.status.interface).as(Fault::cannot_start);
 }
 
-const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation)
+const OriginState* find_attached(const Machine& machine, const std::string& spec)
 {
     const BlockDevice block = resolve(spec);
-    if (const OriginState* origin = machine.find(block.number))
+    if (block.is_dm())
+        if (const Error* error = machine.why_unread(DmName(block.dm_name)))
+            throw *error;
+    return machine.find(block.number);
+}
+
+const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation)
+{
+    if (const OriginState* origin = find_attached(machine, spec))
         return *origin;
-    throw Error(printable(block.name()), operation, "it is not attached", "dmsnap status shows what is");
+    throw Error(printable(resolve(spec).name()), operation, "it is not attached", "dmsnap status shows what is");
 }
 
 FoundPoint require_point(

@@ -48,6 +48,9 @@ public:
     /// Asks on a terminal; elsewhere throws Error that names --yes.
     bool confirm(const std::string& subject, const std::string& operation, const std::string& question) const;
 
+    /// Makes a plan of what is there; again for some seconds as long as it fails for what may pass (Fault::in_use).
+    Plan plan(const std::function<Plan(const Machine& machine)>& make);
+
     /// Carries out a plan, or prints it.  Throws the Error of a plan that was undone; of one that was not, prints the
     /// commands that are left, and throws Error (Fault::not_undone).
     Outcome carry_out(const Plan& plan);
@@ -76,7 +79,10 @@ int for_each_object(const Arguments& arguments, const std::function<void(const s
 /// Prints the error; the exit code that goes with it.
 int exit_code_of(const Error& error);
 
-/// The attached device that `spec` names.  Throws Error if it is not attached.
+/// The attached device that `spec` names; nullptr if it is not attached.  Throws Error if there is no such device, or it
+/// cannot be told.
+const OriginState* find_attached(const Machine& machine, const std::string& spec);
+/// The same; throws Error if it is not attached.
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation);
 
 /// The point that "NAME" or "DEVICE:NAME" names, on `device` if that is given.  Throws Error.

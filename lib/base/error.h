@@ -14,6 +14,7 @@ enum class Fault {
     usage,        ///< the request itself makes no sense
     cannot_start, ///< no module, no privilege, another interface: nothing was tried
     not_undone,   ///< the operation failed and left something behind
+    in_use,       ///< the operation failed for what may pass by itself in a moment, and changed nothing
     chain_broken, ///< a point that the present chain of changes does not have
 };
 

@@ -95,13 +95,19 @@ std::set<DeviceNumber> numbers_at_and_below(const DeviceRef& device, const Roots
     return numbers;
 }
 
-std::string users_of(const DmInfo& info, const Roots& roots)
+ImageState read_image(const DeviceState& device, const InterposeImage& line, const Roots& roots)
 {
+    ImageState image{device.info, device.table, line, {}, false};
     try {
-        return info.open_count > 0 ? to_text(find_users(read_block_device(info.number, roots), roots)) : "";
+        if (device.info.open_count > 0) {
+            const Users users = find_users(read_block_device(device.info.number, roots), roots);
+            image.users = to_text(users);
+            image.in_lasting_use = users.last();
+        }
     } catch (const Error&) {
-        return {}; // the count alone must do
+        // The count alone must do.
     }
+    return image;
 }
 
 /// "/dev/dmsnap/NAME/DEVICE", as plans call them.
@@ -135,19 +141,21 @@ void add_ended_points(OriginState& origin)
     std::sort(origin.points.begin(), origin.points.end(), [](const Point& a, const Point& b) { return a.id < b.id; });
 }
 
-/// What an image tells of an origin that has lost its table.
+/// What an image tells of an origin that has lost its table; a valid one's has not, even if it was not found.
 void add_gone(Machine& machine, Dm& dm, const DeviceState& device, const InterposeImage& line, const Roots& roots)
 {
     auto point = ended_point(device.info, device.table, line);
     if (!point)
         return;
     const ImageStatus status = parse_image_status(status_text(dm, device.info.name));
+    if (status.validity == INTERPOSE_VALIDITY_VALID)
+        return;
     OriginState gone{device.info, device.table, {}, Interpose{DeviceNumber{}, {}, line.origin, {}}, {}, {}, {}, {}};
     gone.status.interface = status.interface;
     gone.status.generation = line.point->generation;
     gone.status.details.emplace().failure = status.details ? status.details->failure : std::nullopt;
     gone.points.push_back(std::move(*point));
-    gone.images.push_back({device.info, device.table, line, users_of(device.info, roots)});
+    gone.images.push_back(read_image(device, line, roots));
     machine.gone.push_back(std::move(gone));
 }
 
@@ -161,11 +169,19 @@ public:
         machine_.udev = dm_.udev_runs();
         machine_.names = dm_.list();
         std::sort(machine_.names.begin(), machine_.names.end());
-        for (const DmName& name : machine_.names)
-            read([&] {
-                if (auto device = read_device(dm_, name))
-                    take(std::move(*device));
+        for (const DmName& name : machine_.names) {
+            std::optional<DeviceState> device;
+            const bool whole = read(name, [&] {
+                device = read_device(dm_, name);
+                if (device)
+                    take(*device);
             });
+            if (!device)
+                continue;
+            if (const auto* line = only_line<Interpose>(device->table); line != nullptr && !whole)
+                machine_.unread_origins.insert(line->origin);
+            machine_.devices.push_back(std::move(*device));
+        }
         for (OriginState& origin : machine_.origins)
             for (const DeviceState& device : machine_.devices)
                 add_parts(origin, device);
@@ -174,31 +190,37 @@ public:
                 add_ended_points(origin);
         for (const DeviceState& device : machine_.devices)
             if (const auto* line = only_line<InterposeImage>(device.table);
-                line != nullptr && machine_.find_origin(line->origin) == nullptr)
-                read([&] { add_gone(machine_, dm_, device, *line, roots_); });
+                line != nullptr && machine_.find_origin(line->origin) == nullptr &&
+                machine_.unread_origins.count(line->origin) == 0)
+                read(device.name(), [&] { add_gone(machine_, dm_, device, *line, roots_); });
         if (!machine_.udev)
             machine_.links = read_links(roots_);
         return std::move(machine_);
     }
 
 private:
-    /// Others swap tables and remove devices meanwhile: what does not fit together is looked at again.
-    template <typename Look> void read(Look look)
+    /// Others swap tables and remove devices meanwhile: what does not fit together is looked at again.  False if it
+    /// never did.
+    template <typename Look> bool read(const DmName& name, Look look)
     {
         constexpr int looks = 3;
         for (int i = 1;; ++i) {
             try {
-                return look();
+                look();
+                return true;
             } catch (const Error& error) {
                 if (i < looks)
                     continue;
-                machine_.unread.push_back(error);
-                return;
+                // What cannot be understood is told in the name of a line, not of the device.
+                machine_.unread.push_back(error.subject() == name.text()
+                                              ? error
+                                              : Error(name.text(), "read what it is", error.what(), error.next_step()));
+                return false;
             }
         }
     }
 
-    void take(DeviceState device)
+    void take(const DeviceState& device)
     {
         if (const auto* line = only_line<Interpose>(device.table))
             machine_.origins.push_back(read_origin(dm_, device, *line));
@@ -213,7 +235,7 @@ private:
     {
         const auto* line = only_line<InterposeImage>(device.table);
         if (line != nullptr && line->origin == origin.line.origin)
-            origin.images.push_back({device.info, device.table, *line, users_of(device.info, roots_)});
+            origin.images.push_back(read_image(device, *line, roots_));
         if (origin_of_base(device.info.uuid) == origin.line.origin)
             origin.base = BaseState{device.info, device.table, device.health};
     }

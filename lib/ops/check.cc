@@ -39,11 +39,13 @@ std::string remove_command(const OriginState& origin, const Point& point)
 
 void add_snapshots(Problems& found, const OriginState& origin)
 {
-    const std::string reason = origin.status.details->failure.value_or("the cause is no longer known");
+    // The module knows one cause, the latest; which of several snapshots it made invalid is not told.
+    const auto& failure = origin.status.details->failure;
+    const std::string latest = failure ? fmt::format("; the latest cause on its device: {}", *failure) : std::string();
     for (const Point& point : origin.points)
         if (!point.valid)
             found.push_back(
-                {origin.name().text(), fmt::format("the snapshot \"{}\" is invalid: {}", point.name.text(), reason),
+                {origin.name().text(), fmt::format("the snapshot \"{}\" is invalid{}", point.name.text(), latest),
                     remove_command(origin, point)});
 }
 

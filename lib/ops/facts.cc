@@ -35,6 +35,11 @@ const OriginState* Machine::find_origin(const Uuid& origin) const
     return find_or_null(origins, [&](const OriginState& o) { return o.line.origin == origin; });
 }
 
+const Error* Machine::why_unread(const DmName& name) const
+{
+    return find_or_null(unread, [&](const Error& error) { return error.subject() == name.text(); });
+}
+
 const DeviceState* Machine::find_device(std::string_view uuid) const
 {
     return find_or_null(devices, [&](const DeviceState& device) { return device.info.uuid == uuid; });

@@ -34,7 +34,8 @@ struct ImageState {
     DmInfo info;
     Table table;
     InterposeImage line;
-    std::string users; ///< who has it open: "mounted on /mnt"; empty if nobody has
+    std::string users;           ///< who has it open: "mounted on /mnt"; empty if nobody has
+    bool in_lasting_use = false; ///< by more than a process, which may only be looking, as udev's do
 
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::image, true}; }
 };
@@ -88,13 +89,16 @@ struct Machine {
     std::vector<StoreState> stores;
     std::vector<DeviceState> devices; ///< every device-mapper device that could be read
     std::vector<DmName> names;        ///< of every device-mapper device
-    std::vector<Error> unread;        ///< why the others could not be read
-    bool udev = true;                 ///< makes links; otherwise the plan does
-    std::set<std::string> links;      ///< to images, where no udevd makes them
+    std::vector<Error> unread;     ///< why others could not be read, or not all of it; the subject is the device's name
+    std::set<Uuid> unread_origins; ///< attached, but on devices of which not all could be read
+    bool udev = true;              ///< makes links; otherwise the plan does
+    std::set<std::string> links;   ///< to images, where no udevd makes them
 
     const OriginState* find(DeviceNumber number) const;
     /// Nothing if that origin is not in any live table.
     const OriginState* find_origin(const Uuid& origin) const;
+    /// Why a device, or what it is to dmsnap, could not be read; nullptr if it could be.
+    const Error* why_unread(const DmName& name) const;
     /// By its device-mapper uuid.
     const DeviceState* find_device(std::string_view uuid) const;
     const StoreState* find_store(const Uuid& store) const;

@@ -102,7 +102,7 @@ const std::vector<ListField>& list_fields()
             [](const Row& r, const Style&) {
                 return std::string(r.point->valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID);
             }},
-        {"reason", "Reason", "why it is invalid", false,
+        {"reason", "Reason", "if it is invalid: the latest cause that made snapshots of its device so", false,
             [](const Row& r, const Style&) {
                 const auto& details = r.origin->status.details;
                 return !r.point->valid && details ? details->failure.value_or("") : std::string();

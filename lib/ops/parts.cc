@@ -14,7 +14,8 @@ void require_unused(const ImageState& image)
         return;
     throw Error(image.info.name.text(), "remove it",
         image.users.empty() ? fmt::format("it is open {} times", image.info.open_count) : "it is " + image.users,
-        "end that first, then again");
+        "end that first, then again")
+        .as(image.in_lasting_use ? Fault::failed : Fault::in_use);
 }
 
 void require_name_free(const Machine& machine, const OriginState* origin, PointKind kind, const PointName& name,

@@ -11,7 +11,7 @@ namespace dmsnap {
 
 // Parts that several operations' plans have in common.
 
-/// Throws Error, with who has it open, unless the image can be removed.
+/// Throws Error, with who has it open, unless the image can be removed; Fault::in_use if that may pass in a moment.
 void require_unused(const ImageState& image);
 /// Throws Error unless a point of the origin, or of a device to be attached (nullptr), may have the name.
 void require_name_free(const Machine& machine, const OriginState* origin, PointKind kind, const PointName& name,

@@ -207,7 +207,8 @@ private:
         if (point_of_image_uuid(device.info.uuid))
             return target_type(device.table.front().target) != INTERPOSE_TARGET_IMAGE;
         if (const auto origin = origin_of_base(device.info.uuid))
-            return machine_.find_origin(*origin) == nullptr && !is_gone(*origin);
+            return machine_.find_origin(*origin) == nullptr && !is_gone(*origin) &&
+                   machine_.unread_origins.count(*origin) == 0;
         return std::any_of(machine_.stores.begin(), machine_.stores.end(), [&](const StoreState& store) {
             return store.info.number == device.info.number && store.status.details &&
                    store.status.details->origins == 0 && machine_.users_of(store.status.store) == 0;

@@ -26,6 +26,8 @@ struct Users {
     bool swap = false;
     std::vector<Process> processes; ///< see find_users()
 
+    /// Whether it is in use by what does not go by itself.
+    bool last() const { return !mounts.empty() || !holders.empty() || swap; }
     bool none() const { return mounts.empty() && holders.empty() && !swap && processes.empty(); }
 };
 

@@ -311,3 +311,27 @@ TEST_CASE("an image whose table somebody replaced is removed, and made again if 
     world.recover();
     CHECK(world.dm.devices.count(DmName("dmsnap-s1")) == 0);
 }
+
+TEST_CASE("an origin that cannot be read is not taken for one that is gone", "[plan]")
+{
+    World world = world_with_snapshot(segmented_world());
+    world.dm.mute.insert(world.device);
+    const Machine machine = world.machine();
+    REQUIRE(machine.why_unread(world.device) != nullptr);
+    CHECK(machine.why_unread(world.device)->number() == ENOMEM);
+    CHECK(machine.gone.empty());
+    const Recovery recovery = plan_recover(machine);
+    CHECK(recovery.repairs.empty());
+    REQUIRE(recovery.in_the_way.size() == 1);
+    CHECK(recovery.in_the_way[0].device == "vg-home");
+}
+
+TEST_CASE("an image that is valid belongs to an origin that is there", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    world.dm.origins.at(U).generation = S;
+    world.dm.devices.at(world.device).live = parse_table("0 4096 linear 8:16 384");
+    CHECK(world.machine().gone.empty()); // the kernel is about to tell
+    world.dm.origins.clear();
+    CHECK(world.machine().gone.size() == 1);
+}

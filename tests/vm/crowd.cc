@@ -100,6 +100,7 @@ private:
         ++counts_[head];
         CHECK(std::regex_match(head, heading));
         CHECK(said.find("internal error") == std::string::npos);
+        CHECK(said.find("it is open") == std::string::npos); // nobody but udev opens images here
         // A check says what is wrong on its standard output.
         if (head[0] != '0' && head != "5 check")
             CHECK(std::regex_search(said, message));

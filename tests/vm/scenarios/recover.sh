@@ -98,9 +98,24 @@ expect 5 'cannot recover it: it is suspended' dmsnap recover
 dmsetup resume origin
 expect 0 '^$' dmsnap check
 
-echo "== a device that lost its table"
+echo "== a device that loses its table after dmsnap has looked, and before it asks what changed"
+strace -qq -e trace=ioctl -o /tmp/ioctls dmsnap changed --since s1 origin
+last=$(grep -n DM_TARGET_MSG /tmp/ioctls | tail -n 1 | cut -d : -f 1)
+strace -qq -e trace=ioctl -e "inject=ioctl:signal=STOP:when=$((last - 1))" -o /tmp/ioctls \
+    dmsnap changed --since s1 origin >/tmp/changed 2>&1 &
+until grep -q 'stopped by SIGSTOP' /tmp/ioctls; do :; done
 dmsetup load origin --table "0 131072 linear $origin 2048"
 dmsetup resume origin
+pkill -CONT -x dmsnap
+status=0
+wait $! || status=$?
+if [ "$status" != 7 ] || ! grep -q 'was given another table meanwhile' /tmp/changed; then
+    echo "exit $status: $(cat /tmp/changed)"
+    exit 1
+fi
+expect 7 'not attached' dmsnap changed --since s1 origin
+
+echo "== and is found so"
 expect 5 'dmsnap-s1: its device was given another table' dmsnap check
 dmsnap remove s1
 expect 0 'nothing needs: removed' dmsnap recover

@@ -167,6 +167,14 @@ for command in "create -n g1 --store $spare" attach; do
     dmsetup remove gone-new
 done
 
+echo "== whoever only looks for a moment is outwaited, whoever stays is named"
+dmsnap create -n s3 origin
+exec 5</dev/dmsnap/s3/origin
+refused 5 "open in .*pid" dmsnap remove s3
+sleep 2 <&5 &
+exec 5<&-
+dmsnap remove s3
+
 echo "== a dry run changes nothing and tells the plan"
 before=$(dmsetup table | sort)
 dmsnap remove --dry-run s1 s2 | grep 'dmsnap-s1'
