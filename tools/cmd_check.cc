@@ -40,6 +40,16 @@ void add(Problems& all, Problems more)
             all.push_back(std::move(problem));
 }
 
+/// What is not well with one device. One that is not attached may have been, until somebody gave it another table.
+Problems problems_of(const Machine& machine, const std::string& spec)
+{
+    if (const OriginState* origin = find_attached(machine, spec))
+        return find_problems(machine, origin);
+    Problems problems;
+    problems.push_back({resolve(spec).name(), "it is not attached", "dmsnap attach, and a full backup"});
+    return problems;
+}
+
 int run_check(const Arguments& arguments)
 {
     const bool as_json = wants_json(arguments);
@@ -50,9 +60,7 @@ int run_check(const Arguments& arguments)
     if (arguments.objects().empty())
         problems = find_problems(machine);
     else
-        code = for_each_object(arguments, [&](const std::string& spec) {
-            add(problems, find_problems(machine, &require_attached(machine, spec, "call it well")));
-        });
+        code = for_each_object(arguments, [&](const std::string& spec) { add(problems, problems_of(machine, spec)); });
     print(as_json ? json(problems) : basic(problems));
     return problems.empty() ? code : exit_failed;
 }

@@ -158,7 +158,9 @@ BlockDevice Change::hold(const std::string& spec)
 
 bool Change::confirm(const std::string& subject, const std::string& operation, const std::string& question) const
 {
-    if (yes_)
+    if (dry_run_)
+        log_warning(fmt::format("{}: {}: without --dry-run this is asked first", subject, question));
+    if (yes_ || dry_run_)
         return true;
     if (isatty(STDIN_FILENO) == 0)
         throw Error(subject, operation, question, "--yes, if that may be lost");

@@ -45,7 +45,7 @@ public:
     void bar_lvm(const BlockDevice& block);
     /// What `spec` names once LVM is kept away from it.  Throws Error if it never stays one device.
     BlockDevice hold(const std::string& spec);
-    /// Asks on a terminal; elsewhere throws Error that names --yes.
+    /// Asks on a terminal; elsewhere throws Error that names --yes.  A dry run takes a yes for granted.
     bool confirm(const std::string& subject, const std::string& operation, const std::string& question) const;
 
     /// Makes a plan of what is there; again for some seconds as long as it fails for what may pass (Fault::in_use).

@@ -228,7 +228,6 @@ private:
             machine_.stores.push_back(
                 {device.info, device.table, *store, parse_store_status(status_text(dm_, device.info.name)),
                     device_name(store->device, roots_), numbers_at_and_below(store->device, roots_)});
-        machine_.devices.push_back(std::move(device));
     }
 
     void add_parts(OriginState& origin, const DeviceState& device)

@@ -97,7 +97,10 @@ const std::vector<ListField>& list_fields()
         {"id", "ID", "number of the point in its generation", true,
             [](const Row& r, const Style&) { return std::to_string(r.point->id); }},
         {"consistency", "Consistency", "fs or crash", false,
-            [](const Row& r, const Style&) { return std::string(to_text(r.point->consistency)); }},
+            [](const Row& r, const Style&) {
+                // Of a point whose origin is gone nobody knows, as of its time.
+                return std::string(r.point->time != 0 ? to_text(r.point->consistency) : "");
+            }},
         {"valid", "Valid", "valid or invalid", false,
             [](const Row& r, const Style&) {
                 return std::string(r.point->valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID);

@@ -117,6 +117,7 @@ expect 7 'not attached' dmsnap changed --since s1 origin
 
 echo "== and is found so"
 expect 5 'dmsnap-s1: its device was given another table' dmsnap check
+expect 5 '"problem": "it is not attached"' dmsnap check --reportformat json origin
 dmsnap remove s1
 expect 0 'nothing needs: removed' dmsnap recover
 expect 0 '^$' dmsnap check

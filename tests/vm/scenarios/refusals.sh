@@ -96,6 +96,9 @@ refused 5 "not a block device|block device required" create /etc/passwd
 
 echo "== a signature is overridden by --yes, a store of dmsnap's own is used again without"
 mkfs.ext4 -q "$spare"
+create "$spare" --dry-run 2>/tmp/said </dev/null | grep "format .*$spare"
+grep "ext4.*is asked first" /tmp/said
+[ "$(blkid -p -o value -s TYPE "$spare")" = ext4 ]
 create "$spare" --yes
 [ -z "$(blkid -p -o value -s TYPE "$spare")" ]
 dmsnap remove s1
