@@ -150,14 +150,14 @@ echo "== a device whose number another one has when LVM's lock is free at last"
 uuid=LVM-$(printf 'a%.0s' {1..64})
 for command in "create -n g1 --store $spare" attach; do
     dmsetup create gone-old --uuid "$uuid" --table "0 8192 linear $origin 262144"
-    number=$(dmsetup info -c --noheadings -o minor gone-old)
+    read -r major minor < <(dmsetup info -c --noheadings --separator ' ' -o major,minor gone-old)
     exec 9>/run/lock/lvm/V_gone
     flock 9
     # shellcheck disable=SC2086
     dmsnap $command gone/old >/tmp/said 2>&1 9>&- & waiting=$!
     timeout 30 sh -c 'until grep -q LVM /tmp/said; do :; done'
     dmsetup remove gone-old
-    dmsetup create gone-new --minor "$number" --uuid "${uuid//a/b}" --table "0 8192 linear $origin 262144"
+    dmsetup create gone-new --major "$major" --minor "$minor" --uuid "${uuid//a/b}" --table "0 8192 linear $origin 262144"
     exec 9>&-
     status=0
     wait "$waiting" || status=$?
