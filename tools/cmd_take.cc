@@ -98,7 +98,9 @@ int take(const Arguments& arguments, PointKind kind)
     const std::string& spec = arguments.objects().front();
     // LVM does not wait for the answer to a question; so all is looked at again once it has to.
     const BlockDevice seen = resolve(spec);
-    auto asked = read_store(arguments, survey(change.dm()), seen);
+    std::optional<StoreWish> asked;
+    if (arguments.has("store"))
+        asked = read_store(arguments, survey(change.dm()), seen);
     ask(change, asked);
     const BlockDevice block = change.hold(spec);
     if (!same_device(seen, block))

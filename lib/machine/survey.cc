@@ -102,7 +102,7 @@ ImageState read_image(const DeviceState& device, const InterposeImage& line, con
         if (device.info.open_count > 0) {
             const Users users = find_users(read_block_device(device.info.number, roots), roots);
             image.users = to_text(users);
-            image.in_lasting_use = users.last();
+            image.in_lasting_use = users.lasting();
         }
     } catch (const Error&) {
         // The count alone must do.

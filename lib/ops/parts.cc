@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 namespace dmsnap {
+
 void require_unused(const ImageState& image)
 {
     if (image.info.open_count == 0)

@@ -27,7 +27,7 @@ struct Users {
     std::vector<Process> processes; ///< see find_users()
 
     /// Whether it is in use by what does not go by itself.
-    bool last() const { return !mounts.empty() || !holders.empty() || swap; }
+    bool lasting() const { return !mounts.empty() || !holders.empty() || swap; }
     bool none() const { return mounts.empty() && holders.empty() && !swap && processes.empty(); }
 };
 
