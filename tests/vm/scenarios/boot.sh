@@ -30,5 +30,5 @@ cmp -n 4096 "$DMSNAP_TEST_ORIGIN" /dev/zero
 # A device-mapper device with udev's cookie: its link must be there when dmsetup returns.
 dmsetup create boot-test --table "0 2048 linear $DMSNAP_TEST_ORIGIN 0"
 expect "the link udevd made" "$(readlink -f /dev/mapper/boot-test)" "$(readlink -f /dev/disk/by-id/dm-name-boot-test)"
-dmsetup remove boot-test
+dmsetup remove --retry boot-test
 expect "device-mapper devices" "No devices found" "$(dmsetup ls)"

@@ -16,12 +16,12 @@ clean_up() {
     dmsetup clear origin
     dmsetup resume origin
     exec 5<&-
-    dmsetup remove upper
-    dmsetup remove dmsnap-base-01234567
+    dmsetup remove --retry upper
+    dmsetup remove --retry dmsnap-base-01234567
     dmsnap detach --force --yes origin
     vgremove --force --yes vg
     pvremove --force --force --yes "$DMSNAP_TEST_SPARE"
-    dmsetup remove origin
+    dmsetup remove --retry origin
     exit $status
 } >/dev/null 2>&1
 
@@ -62,7 +62,7 @@ dmsetup table origin | grep linear
 
 echo "== an image that is missing, by the next command that changes something"
 dmsnap create -n s1 --store "$store" origin
-dmsetup remove dmsnap-s1
+dmsetup remove --retry dmsnap-s1
 expect 5 'no image of the snapshot "s1"' dmsnap check origin
 dmsnap checkpoint -n c1 origin
 expect 0 '^$' dmsnap check origin
@@ -83,7 +83,7 @@ expect 5 'dmsnap-base-01234567: cannot remove it: .*busy' dmsnap recover
 exec 5<&-
 dmsetup create upper --table "0 8 linear /dev/mapper/dmsnap-base-01234567 0"
 expect 5 'dmsnap-base-01234567: cannot recover it: .* upper stands on it' dmsnap recover
-dmsetup remove upper
+dmsetup remove --retry upper
 expect 0 'removed' dmsnap recover
 
 echo "== what somebody else is at: named, not touched"
@@ -164,4 +164,4 @@ printf '%d\n' "$cookie" >/run/lock/dmsnap/global
 dmsnap recover
 [ -z "$(dmsetup udevcookies | grep ^0x || true)" ]
 [ ! -s /run/lock/dmsnap/global ]
-dmsetup remove origin
+dmsetup remove --retry origin

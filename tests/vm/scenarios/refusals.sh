@@ -34,13 +34,13 @@ clean_up() {
     umount /mnt
     dmsnap detach --force --yes second third
     losetup --detach-all
-    dmsetup remove second third gone-old gone-new
+    dmsetup remove --retry second third gone-old gone-new
     swapoff -a
     dmsnap detach --force --yes origin
     vgremove --force --yes held
     pvremove --force --force --yes "$spare"
-    dmsetup remove above
-    dmsetup remove origin
+    dmsetup remove --retry above
+    dmsetup remove --retry origin
     blockdev --setrw "$spare"
     exit $((status | failed))
 } >/dev/null 2>&1
@@ -55,7 +55,7 @@ refused 3 "--store" dmsnap create -n s1 origin
 refused 5 "origin" create /dev/mapper/origin
 dmsetup create above --table "0 65536 linear /dev/mapper/origin 0"
 refused 5 "on|above" create /dev/mapper/above --yes
-dmsetup remove above
+dmsetup remove --retry above
 refused 5 "lies on it" create "$origin" --yes
 
 mkfs.ext4 -q "$spare"
@@ -91,7 +91,7 @@ blockdev --setrw "$spare"
 
 dmsetup create above --table "0 2048 linear $spare 0"
 refused 5 "above" create "$spare" --yes
-dmsetup remove above
+dmsetup remove --retry above
 refused 5 "not a block device|block device required" create /etc/passwd
 
 echo "== a signature is overridden by --yes, a store of dmsnap's own is used again without"
@@ -143,7 +143,7 @@ refused 5 "lies on second, which is attached" dmsnap create -n third1 --store "$
 dmsnap detach second third
 losetup --detach "$loop"
 umount /mnt
-dmsetup remove second third
+dmsetup remove --retry second third
 wipefs --quiet --all "$DMSNAP_TEST_STORE"
 
 echo "== a device whose number another one has when LVM's lock is free at last"
@@ -156,7 +156,7 @@ for command in "create -n g1 --store $spare" attach; do
     # shellcheck disable=SC2086
     dmsnap $command gone/old >/tmp/said 2>&1 9>&- & waiting=$!
     timeout 30 sh -c 'until grep -q LVM /tmp/said; do :; done'
-    dmsetup remove gone-old
+    dmsetup remove --retry gone-old
     dmsetup create gone-new --major "$major" --minor "$minor" --uuid "${uuid//a/b}" --table "0 8192 linear $origin 262144"
     exec 9>&-
     status=0
@@ -167,7 +167,7 @@ for command in "create -n g1 --store $spare" attach; do
         failed=1
         dmsnap detach --force --yes gone-new
     fi
-    dmsetup remove gone-new
+    dmsetup remove --retry gone-new
 done
 
 echo "== whoever only looks for a moment is outwaited, whoever stays is named"
@@ -187,4 +187,4 @@ dmsnap detach --dry-run --force --yes origin | grep 'load .*linear'
 
 dmsnap remove s1 s2
 dmsnap detach origin
-dmsetup remove origin
+dmsetup remove --retry origin
