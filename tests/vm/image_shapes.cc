@@ -158,10 +158,9 @@ constexpr Bytes default_chunk{INTERPOSE_CHUNK_SECTORS_DEFAULT * 512};
 
 TEST_CASE("an image equals its copy whatever chunk, sector and end its device has", "[image-shapes]")
 {
-    const Shape shape = GENERATE(Shape{"4k", 4_KiB, false, false}, Shape{"4k", 4_KiB, false, true},
-        Shape{"16k", default_chunk, false, true}, Shape{"1m", 1_MiB, false, false}, Shape{"1m", 1_MiB, false, true},
-        Shape{"4k", 4_KiB, true, false}, Shape{"16k", default_chunk, true, false},
-        Shape{"16k", default_chunk, true, true}, Shape{"1m", 1_MiB, true, false}, Shape{"1m", 1_MiB, true, true});
+    const Shape shape = GENERATE(Shape{"4k", 4_KiB, false, true}, Shape{"16k", default_chunk, false, true},
+        Shape{"1m", 1_MiB, false, false}, Shape{"1m", 1_MiB, false, true}, Shape{"4k", 4_KiB, true, false},
+        Shape{"16k", default_chunk, true, true}, Shape{"1m", 1_MiB, true, true});
     Random random;
     Subject subject("test-origin", shape, 1_MiB, random);
     subject.create("s1");

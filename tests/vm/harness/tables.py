@@ -25,26 +25,26 @@ class Test:
     """A row of the table of tests; its head says what the columns mean."""
     name: str
     kind: str
-    group: str
+    boot: str
     seconds: int
     sets: tuple
 
     @property
     def single_thread(self):
-        return self.group.startswith("single")
+        return self.boot.startswith("single")
 
     @property
     def other_interface(self):
-        return self.group.startswith("interface")
+        return self.boot.startswith("interface")
 
     @property
     def restarts(self):
-        return self.group.startswith("restart")
+        return self.boot.startswith("restart")
 
 
 def tests():
-    table = [Test(name, kind, group, int(seconds), tuple(sets.split(",")))
-             for name, kind, group, seconds, sets in rows("tests", 5)]
+    table = [Test(name, kind, boot, int(seconds), tuple(sets.split(",")))
+             for name, kind, boot, seconds, sets in rows("tests", 5)]
     for test in table:
         if test.kind not in ("case", "scenario"):
             sys.exit(f"tests/vm/tests: {test.name} is neither case nor scenario")
@@ -60,15 +60,11 @@ def select(names):
     return [test for test in table if test.name in names]
 
 
-def groups(selected, merge=False):
-    """Lists of tests that may share a boot; those of group `alone` share theirs with nobody.
-
-    With `merge`, groups that may be emulated alike are one.
-    """
+def groups(selected):
+    """Lists of tests that may share a boot: those that are emulated alike; one that is alone shares its with nobody."""
     shared = {}
     for test in selected:
-        key = test.name if test.group.endswith("alone") else test.single_thread if merge else test.group
-        shared.setdefault(key, []).append(test)
+        shared.setdefault(test.name if test.boot.endswith("alone") else test.single_thread, []).append(test)
     return list(shared.values())
 
 
@@ -87,13 +83,13 @@ def split(group, limit):
     return [tests for tests in lists if tests]
 
 
-def pieces(selected, jobs, debug=False):
+def pieces(selected, jobs, boots):
     """What `jobs` guests at a time boot for: lists of tests, the longest first so that all end at about the same time.
 
-    A kernel slow to boot and to look for leaks boots once for each guest.
+    `boots`: how often each guest boots; less often where that takes long, more often for an even end.
     """
-    limit = weight(selected) / (jobs if debug or jobs == 1 else 2 * jobs)
-    found = [piece for group in groups(selected, merge=debug) for piece in split(group, limit)]
+    limit = weight(selected) / (jobs * boots)
+    found = [piece for group in groups(selected) for piece in split(group, limit)]
     return sorted(found, key=weight, reverse=True)
 
 
