@@ -62,7 +62,7 @@ std::string basic(
         for (const ListField& field : list_fields())
             cells.back().push_back(printable(field.value(row, style), 2 * INTERPOSE_DATA_MAX));
     }
-    return render_report(columns, cells, {fields, "", headings});
+    return render_report(columns, cells, {fields, headings});
 }
 
 std::string json(

@@ -25,13 +25,6 @@ Error Error::as(Fault fault) const
     return copy;
 }
 
-Error Error::with_next_step(std::string next_step) const
-{
-    Error copy = *this;
-    copy.next_step_ = std::move(next_step);
-    return copy;
-}
-
 std::string errno_text(int number)
 {
     const char* text = strerrordesc_np(number);

@@ -30,8 +30,6 @@ public:
 
     /// The same error with another meaning: `throw Error(...).as(Fault::usage)`.
     Error as(Fault fault) const;
-    /// The same error with another next step.
-    Error with_next_step(std::string next_step) const;
 
     const std::string& subject() const noexcept { return subject_; }
     const std::string& operation() const noexcept { return operation_; }

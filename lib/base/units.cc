@@ -111,10 +111,15 @@ Sectors parse_size(std::string_view text, char default_unit)
     return Sectors::exactly({static_cast<std::uint64_t>(bytes)});
 }
 
+bool is_chunk(Sectors size)
+{
+    return std::has_single_bit(size.count) && size.count >= INTERPOSE_CHUNK_SECTORS_MIN &&
+           size.count <= INTERPOSE_CHUNK_SECTORS_MAX;
+}
+
 Sectors checked_chunk(Sectors chunk)
 {
-    if (std::has_single_bit(chunk.count) && chunk.count >= INTERPOSE_CHUNK_SECTORS_MIN &&
-        chunk.count <= INTERPOSE_CHUNK_SECTORS_MAX)
+    if (is_chunk(chunk))
         return chunk;
     throw Error(fmt::format("chunk size {}", exact_size(chunk)), "use it",
         fmt::format("it must be a power of two from {} to {}", exact_size({INTERPOSE_CHUNK_SECTORS_MIN}),

@@ -37,8 +37,9 @@ constexpr Sectors round_down(Sectors length, Sectors unit) { return {length.coun
 /// sizes that are no whole sectors or do not fit.
 Sectors parse_size(std::string_view text, char default_unit);
 
-/// A chunk, the unit of tracking and copying.  Throws Error (Fault::usage) unless it is a power of two within the
-/// interface's bounds.
+/// Whether it can be a chunk, the unit of tracking and copying: a power of two within the interface's bounds.
+bool is_chunk(Sectors size);
+/// The same size.  Throws Error (Fault::usage) unless it can be a chunk.
 Sectors checked_chunk(Sectors chunk);
 
 /// "16k", "1g", "12345s": the shortest exact form that parse_size() reads back.

@@ -91,8 +91,8 @@ std::string render_report(
     std::uint32_t kinds = 0;
     const std::uint32_t flags =
         DM_REPORT_OUTPUT_ALIGNED | DM_REPORT_OUTPUT_BUFFERED | (options.headings ? DM_REPORT_OUTPUT_HEADINGS : 0U);
-    const std::unique_ptr<dm_report, FreeReport> report(dm_report_init(
-        &kinds, objects, types.data(), options.fields.c_str(), " ", flags, options.sort.c_str(), nullptr));
+    const std::unique_ptr<dm_report, FreeReport> report(
+        dm_report_init(&kinds, objects, types.data(), options.fields.c_str(), " ", flags, "", nullptr));
     if (!report)
         throw Error("report", "show it", "no such field among \"" + options.fields + "\"", "-o help lists the fields");
     for (const Row& row : rows)

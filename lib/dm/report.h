@@ -17,7 +17,6 @@ struct ReportColumn {
 
 struct ReportOptions {
     std::string fields; ///< as -o has them: "snap_name,origin"
-    std::string sort;   ///< as -O has them
     bool headings = true;
 };
 

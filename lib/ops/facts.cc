@@ -57,10 +57,14 @@ const StoreState* Machine::find_store_on(DeviceNumber device) const
 
 bool Machine::has_name(const DmName& name) const { return std::find(names.begin(), names.end(), name) != names.end(); }
 
-bool Machine::has_ended(const OriginState& origin) const
+bool Machine::is_gone(const Uuid& origin) const
 {
-    return origin.lost() ||
-           std::any_of(gone.begin(), gone.end(), [&](const OriginState& other) { return &other == &origin; });
+    return std::any_of(gone.begin(), gone.end(), [&](const OriginState& other) { return other.line.origin == origin; });
+}
+
+bool Machine::is_gone(const OriginState& origin) const
+{
+    return std::any_of(gone.begin(), gone.end(), [&](const OriginState& other) { return &other == &origin; });
 }
 
 std::size_t Machine::users_of(const Uuid& store) const

@@ -106,7 +106,11 @@ struct Machine {
     const StoreState* find_store_on(DeviceNumber device) const;
     bool has_name(const DmName& name) const;
     /// Whether its generation has ended: it is one of `gone`, or lost.
-    bool has_ended(const OriginState& origin) const;
+    bool has_ended(const OriginState& origin) const { return origin.lost() || is_gone(origin); }
+    /// Whether images are left of an origin that is in no table any more; it may be in one again.
+    bool is_gone(const Uuid& origin) const;
+    /// Whether it is one of `gone`.
+    bool is_gone(const OriginState& origin) const;
     /// Origins that keep their old data there.
     std::size_t users_of(const Uuid& store) const;
 };

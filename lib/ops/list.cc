@@ -11,11 +11,7 @@
 namespace dmsnap {
 namespace {
 
-bool is_gone(const ListedPoint& row)
-{
-    const auto& gone = row.machine->gone;
-    return std::any_of(gone.begin(), gone.end(), [&](const OriginState& origin) { return &origin == row.origin; });
-}
+bool is_gone(const ListedPoint& row) { return row.machine->is_gone(*row.origin); }
 
 bool is_snapshot(const ListedPoint& row) { return row.point->kind == PointKind::snapshot; }
 

@@ -27,12 +27,6 @@ std::uint32_t checksum_of(Raw raw)
     return crc32c(std::as_bytes(std::span(&raw, 1)));
 }
 
-bool is_chunk(Sectors granule)
-{
-    return std::has_single_bit(granule.count) && granule.count >= INTERPOSE_CHUNK_SECTORS_MIN &&
-           granule.count <= INTERPOSE_CHUNK_SECTORS_MAX;
-}
-
 /// What is wrong with a header that has the magic; empty if nothing is.
 std::string complaint_about(const Raw& raw)
 {

@@ -6,10 +6,7 @@
 #include "world/file.h"
 #include "world/stack.h"
 
-#include <cstdlib>
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <fstream>
 #include <system_error>
 #include <unistd.h>
 
@@ -17,16 +14,6 @@ namespace fs = std::filesystem;
 
 namespace dmsnap {
 namespace {
-
-/// Whether a descriptor was opened for writing, by the "flags: 0100002" of its line in fdinfo (octal, as for open(2)).
-bool is_writable(const fs::path& fdinfo)
-{
-    std::ifstream file(fdinfo);
-    for (std::string line; std::getline(file, line);)
-        if (const auto fields = words(line); fields.size() == 2 && fields[0] == "flags:")
-            return (std::strtoul(std::string(fields[1]).c_str(), nullptr, 8) & O_ACCMODE) != O_RDONLY;
-    return false;
-}
 
 /// The process, if it has the device open. A link's text is looked at first: a stat() of every open file would wait
 /// for network filesystems that do not answer.
@@ -36,19 +23,13 @@ std::optional<Process> opener(const fs::path& process, DeviceNumber device, cons
     // Whoever started this program may have handed it the device open.
     if (!pid || *pid == static_cast<std::uint32_t>(getpid()))
         return std::nullopt;
-    bool opens = false;
-    bool writes = false;
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(process / "fd", error)) {
         const fs::path target = fs::read_symlink(entry.path(), error);
-        if (error || !is_device_path(target, roots) || number_behind(target, roots) != device)
-            continue;
-        opens = true;
-        writes = writes || is_writable(process / "fdinfo" / entry.path().filename());
+        if (!error && is_device_path(target, roots) && number_behind(target, roots) == device)
+            return Process{*pid, first_line(process / "comm")};
     }
-    if (!opens)
-        return std::nullopt;
-    return Process{*pid, first_line(process / "comm"), writes};
+    return std::nullopt;
 }
 
 std::vector<Process> find_processes(DeviceNumber device, const Roots& roots)

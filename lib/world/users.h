@@ -17,7 +17,6 @@ namespace dmsnap {
 struct Process {
     std::uint32_t pid = 0;
     std::string name;
-    bool writes = false; ///< has it open for writing
 };
 
 struct Users {

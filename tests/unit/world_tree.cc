@@ -115,11 +115,10 @@ void FakeMachine::swap_on(const std::string& name)
     file << (roots().dev / name).string() << " partition\t1020\t0\t-2\n";
 }
 
-void FakeMachine::open_by(int pid, const std::string& command, const std::string& name, const std::string& flags)
+void FakeMachine::open_by(int pid, const std::string& command, const std::string& name)
 {
     const fs::path process = roots().proc / std::to_string(pid);
     write_file(process / "comm", command + "\n");
-    write_file(process / "fdinfo/3", "pos:\t0\nflags:\t" + flags + "\nmnt_id:\t5\n");
     fs::create_directories(process / "fd");
     fs::create_symlink(roots().dev / name, process / "fd/3");
 }

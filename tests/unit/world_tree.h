@@ -36,7 +36,7 @@ public:
     /// A line of /proc/self/mountinfo; `source` as the kernel prints it, `{dev}` standing for /dev.
     void mount(const std::string& number, const std::string& target, const std::string& type, std::string source);
     void swap_on(const std::string& name);
-    void open_by(int pid, const std::string& command, const std::string& name, const std::string& flags);
+    void open_by(int pid, const std::string& command, const std::string& name);
     /// Writes a file of a device's directory in sysfs, such as "ro".
     void set(const std::string& device, const std::string& file, const std::string& text);
     std::filesystem::path sysfs(const std::string& device) const;
