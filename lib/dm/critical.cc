@@ -209,14 +209,19 @@ private:
 
     bool forwards(int control, Report& report) noexcept
     {
-        int number = look_.run(control);
         // Nothing to swap in: a child before this one was already on the way back.
-        if (number == 0 && !look_.has_loaded() && look_.is_interpose() != to_base_)
-            number = ESTALE;
-        return !fails(report, number, live_.c_str(), "swap its table") &&
+        return !fails(report, look_for_table(control), live_.c_str(), "swap its table") &&
                !fails(report, suspend_.run(control), live_.c_str(), "suspend it") && keeps_health(control, report) &&
                !fails(report, set_base(control, to_base_), base_.c_str(), to_base_ ? "start it" : "stop it") &&
+               !fails(report, look_for_table(control), live_.c_str(), "swap its table") &&
                !fails(report, resume_.run(control), live_.c_str(), "resume it");
+    }
+
+    /// Without the other table in it a resume would run the one it has, and the base runs that too, or neither does.
+    int look_for_table(int control) noexcept
+    {
+        const int number = look_.run(control);
+        return number != 0 || look_.has_loaded() || look_.is_interpose() == to_base_ ? number : ESTALE;
     }
 
     /// Until the swap is done: what runs now is asked about what will run.
@@ -238,16 +243,18 @@ private:
         return running ? start_base_.run(control) : stop_base_.run(control);
     }
 
-    /// What fails here is left to whoever reads the error and looks again.
+    /// What fails here is left to whoever reads the error and looks again.  Two tables that run at once would destroy
+    /// data: rather a device that waits.  Whoever finds it half-way can tell, by a base that is suspended, that it was we
+    /// who suspended the live device.
     void backwards(int control) noexcept
     {
-        // Two that run at once would destroy data: rather a device that waits.
-        if (set_base(control, from_base_) != 0 && !from_base_)
+        if (stop_base_.run(control) != 0 || clear_.run(control) != 0 || look_.run(control) != 0)
             return;
-        clear_.run(control);
-        if (look_.run(control) != 0 || (look_.is_interpose() != from_base_ && load_before_.run(control) != 0))
+        // The module takes no table for an origin that is suspended; it has one only if it is no interpose now.
+        if (look_.is_interpose() != from_base_ && load_before_.run(control) != 0)
             return;
-        resume_.run(control);
+        if (resume_.run(control) == 0 && from_base_)
+            start_base_.run(control);
     }
 
     std::string live_;

@@ -80,14 +80,21 @@ Error cannot_move(const Candidate& candidate, const std::string& type)
         "attach what lies above or below it");
 }
 
-/// Words of a raid table that make what loads it begin something, each time anew.
-std::optional<std::string> begins_something(const OtherTarget& raid)
+/// A raid table that is loaded once more must be the same one, and begin nothing.
+void require_loads_alike(const Candidate& candidate, const OtherTarget& raid)
 {
-    for (std::string_view word : words(raid.arguments))
+    for (std::string_view word : words(raid.arguments)) {
         for (std::string_view begin : {"rebuild", "sync", "delta_disks", "data_offset", "journal_dev"})
             if (word == begin)
-                return std::string(word);
-    return std::nullopt;
+                throw refused(candidate,
+                    fmt::format("its table says \"{}\", which would begin anew with every load of it", word),
+                    "lvchange --refresh on it once lvs shows it in sync, then again");
+        // dm-raid keeps half of the number it is given, and prints that.
+        if (word == "max_write_behind")
+            throw refused(candidate,
+                "its table says \"max_write_behind\", a number that would be halved with every load of it",
+                "lvchange --writebehind 0 on it, then again");
+    }
 }
 
 /// A crypt table: <cipher> <key> <iv offset> <device> <offset> ...; a key in the kernel's keyring is ":size:type:name".
@@ -110,10 +117,8 @@ void require_movable(const Candidate& candidate)
         if (other->type == "crypt" && !has_key_inline(*other))
             throw refused(candidate, "its encryption key is in the kernel's keyring and cannot be copied",
                 "attach the device below, or open it with cryptsetup --disable-keyring");
-        if (const auto word = other->type == "raid" ? begins_something(*other) : std::nullopt)
-            throw refused(candidate,
-                fmt::format("its table says \"{}\", which would begin anew with every load of it", *word),
-                "lvchange --refresh on it once lvs shows it in sync, then again");
+        if (other->type == "raid")
+            require_loads_alike(candidate, *other);
     }
 }
 
@@ -260,8 +265,7 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
     // The swap ends all points at once: whoever dies before it has changed nothing that cannot be made again.
     Plan plan = {Load{origin.name(), original_table(origin)}};
     for (const ImageState& image : origin.images)
-        for (Step& step : plan_remove_image(machine, image))
-            plan.push_back(std::move(step));
+        append(plan, plan_remove_image(machine, image));
     // Back would be another generation.
     if (origin.base && runs_once(origin.base->table))
         plan.push_back(
@@ -271,8 +275,7 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
     if (origin.base)
         plan.push_back(Remove{origin.base->as_created()});
     if (const auto store = origin.store())
-        for (Step& step : plan_close_store(machine, origin, *store))
-            plan.push_back(std::move(step));
+        append(plan, plan_close_store(machine, origin, *store));
     return plan;
 }
 

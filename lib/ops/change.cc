@@ -34,7 +34,7 @@ Plan plan_rename(const Machine& machine, const OriginState& origin, const Point&
     Plan plan = {ChangePoint{origin.name(), {.point = id, .name = name}, {.point = id, .name = point.name}}};
     if (const ImageState* image = origin.image_of(point)) {
         const DmName renamed = image_name(name);
-        plan.push_back(RenameImage{image->info.name, renamed});
+        plan.push_back(RenameImage{image->info.name, renamed, image->info.uuid});
         if (!machine.udev) {
             plan.push_back(RemoveLink{image_link(point.name, origin.name()), image->info.name});
             plan.push_back(MakeLink{image_link(name, origin.name()), renamed});

@@ -53,6 +53,12 @@ public:
             if (origin.status.details)
                 look_at(origin);
         for (const DeviceState& device : machine_.devices)
+            if (const auto origin = origin_of_base(device.info.uuid);
+                origin && device.info.suspended && swapped_suspended(device) &&
+                machine_.find_origin(*origin) == nullptr && going_.count(device.name()) == 0 &&
+                swapping_.count(device.name()) == 0)
+                unfinished_way_back(device);
+        for (const DeviceState& device : machine_.devices)
             if (is_ours(device.info) && going_.count(device.name()) == 0 && swapping_.count(device.name()) == 0)
                 look_at(device);
         for (const OriginState& origin : machine_.origins)
@@ -95,7 +101,8 @@ private:
             swapping_.insert(base->name());
             // Forwards, because what is loaded tells us what it was as long as it is not done.
             repair(device.name(), "an attach that was not finished", "finished",
-                {SwapSuspended{{device.name(), base->name(), device.table, true, {}}}}, device.info);
+                {SwapSuspended{{device.name(), base->name(), device.table, true, {}}, false, device.inactive}},
+                device.info);
             return;
         }
         Plan plan = {Clear{device.name(), device.inactive}};
@@ -106,6 +113,54 @@ private:
             suspended_by_somebody(device.name());
     }
 
+    /// A swap that was given up half-way suspends a device for ever whose own table is live and has nothing beside it
+    /// any more: of all that was, only the base tells.
+    void unfinished_way_back(const DeviceState& base)
+    {
+        const DeviceState* live = suspended_twin(base);
+        if (live == nullptr)
+            return;
+        if (live->info.inactive_table) {
+            swapping_.insert(base.name()); // the evidence
+            suspended_by_somebody(live->name());
+            return;
+        }
+        repair(live->name(), "an attach that was not finished", "undone",
+            {WakeUp{live->name(), Visibility::public_device}, Remove{as_found(base)}}, live->info);
+    }
+
+    /// A suspended device with the devices of the base below it: no two such tables run at once.
+    const DeviceState* suspended_twin(const DeviceState& base) const
+    {
+        const auto below = devices(base.table.empty() ? base.inactive : base.table);
+        const auto is_twin = [&](const DeviceState& device) {
+            const auto others = devices(device.table);
+            return !is_ours(device.info) && device.info.suspended && runs_once(device.table) &&
+                   std::find_first_of(others.begin(), others.end(), below.begin(), below.end()) != others.end();
+        };
+        const auto found = std::find_if(machine_.devices.begin(), machine_.devices.end(), is_twin);
+        return found != machine_.devices.end() ? &*found : nullptr;
+    }
+
+    /// The base of a raid is suspended by a swap of ours alone.
+    const DeviceState* sleeping_base(const OriginState& origin) const
+    {
+        const DeviceState* base = machine_.find_device(base_uuid(origin.line.origin));
+        return base != nullptr && base->info.live_table && base->info.suspended && swapped_suspended(*base) ? base
+                                                                                                            : nullptr;
+    }
+
+    void wake(const OriginState& origin, const DeviceState& base)
+    {
+        swapping_.insert(base.name());
+        // The base last: as long as it is suspended it tells that it was we.
+        Plan plan;
+        if (origin.info.suspended)
+            plan.push_back(WakeUp{origin.name(), Visibility::public_device});
+        plan.push_back(WakeUp{base.name(), Visibility::private_device});
+        repair(origin.name(), "a swap that was not finished", "undone", std::move(plan), origin.info);
+    }
+
     void look_at(const OriginState& origin)
     {
         const bool loaded = !origin.inactive.empty();
@@ -113,6 +168,10 @@ private:
         if (loaded && !by_detach) {
             in_the_way(origin.name().text(), "somebody has loaded another table for it that is not active yet",
                 fmt::format("dmsetup clear {}, once you know whose it is", shell_word(origin.name().text())));
+            return;
+        }
+        if (const DeviceState* base = loaded ? nullptr : sleeping_base(origin)) {
+            wake(origin, *base);
             return;
         }
         if (origin.info.suspended) {
@@ -141,7 +200,8 @@ private:
             return false;
         swapping_.insert(base->name());
         repair(origin.name(), "a detach that was not finished", "finished",
-            {SwapSuspended{{origin.name(), base->name(), origin.table, false, {}}, true}}, origin.info);
+            {SwapSuspended{{origin.name(), base->name(), origin.table, false, {}}, true, origin.inactive}},
+            origin.info);
         return true;
     }
 
@@ -151,8 +211,7 @@ private:
         if (by_detach)
             plan.push_back(Clear{origin.name(), origin.inactive});
         try {
-            for (Step& step : plan_detach(machine_, origin, true))
-                plan.push_back(std::move(step));
+            append(plan, plan_detach(machine_, origin, true));
         } catch (const Error& error) {
             in_the_way(error.subject(), error.reason(), error.next_step());
             return;
@@ -163,8 +222,7 @@ private:
     void leave_store(const OriginState& origin, const Uuid& store)
     {
         Plan plan = {LeaveStore{origin.name(), store}};
-        for (Step& step : plan_close_store(machine_, origin, store))
-            plan.push_back(std::move(step));
+        append(plan, plan_close_store(machine_, origin, store));
         repair(origin.name(), "a store that no snapshot of it uses", "let go", std::move(plan));
     }
 
@@ -207,19 +265,15 @@ private:
         if (point_of_image_uuid(device.info.uuid))
             return target_type(device.table.front().target) != INTERPOSE_TARGET_IMAGE;
         if (const auto origin = origin_of_base(device.info.uuid))
-            return machine_.find_origin(*origin) == nullptr && !is_gone(*origin) &&
-                   machine_.unread_origins.count(*origin) == 0;
+            // The images of one that is gone hold what they were made on.
+            return machine_.find_origin(*origin) == nullptr && !machine_.is_gone(*origin) &&
+                   machine_.unread_origins.count(*origin) == 0 &&
+                   // It may be all that tells why a device is suspended that cannot be read now.
+                   (machine_.unread.empty() || !swapped_suspended(device));
         return std::any_of(machine_.stores.begin(), machine_.stores.end(), [&](const StoreState& store) {
             return store.info.number == device.info.number && store.status.details &&
                    store.status.details->origins == 0 && machine_.users_of(store.status.store) == 0;
         });
-    }
-
-    /// Its images hold what they were made on.
-    bool is_gone(const Uuid& origin) const
-    {
-        return std::any_of(machine_.gone.begin(), machine_.gone.end(),
-            [&](const OriginState& gone) { return gone.line.origin == origin; });
     }
 
     /// A valid snapshot has an image: a create that died before has taken it, a remove that died has not dropped it.
@@ -249,7 +303,7 @@ private:
             else if (image->info.name != name)
                 repair(origin.name(),
                     fmt::format("an image of the snapshot \"{}\" with another name", point.name.text()), "renamed",
-                    {RenameImage{image->info.name, name}});
+                    {RenameImage{image->info.name, name, image->info.uuid}});
             else if (!machine_.udev && machine_.links.count(image_link(point.name, origin.name())) == 0)
                 repair(origin.name(), fmt::format("no link to the image of the snapshot \"{}\"", point.name.text()),
                     "made", {MakeLink{image_link(point.name, origin.name()), name}});

@@ -42,8 +42,7 @@ Plan plan_remove(const Machine& machine, const OriginState& origin, const Point&
     for (const ImageState& image : origin.images)
         if (image.line.point == origin.id_of(point)) {
             require_unused(image);
-            for (Step& step : plan_remove_image(machine, image))
-                plan.push_back(std::move(step));
+            append(plan, plan_remove_image(machine, image));
         }
     if (machine.has_ended(origin))
         return plan;
@@ -53,8 +52,7 @@ Plan plan_remove(const Machine& machine, const OriginState& origin, const Point&
         plan.push_back(Drop{origin.name(), origin.id_of(point)});
     if (const auto store = origin.store(); store && last_snapshot(origin, point)) {
         plan.push_back(LeaveStore{origin.name(), *store});
-        for (Step& step : plan_close_store(machine, origin, *store))
-            plan.push_back(std::move(step));
+        append(plan, plan_close_store(machine, origin, *store));
     }
     return plan;
 }

@@ -169,12 +169,6 @@ void require_store_free_to_change(const OriginState* origin, const Uuid& wanted,
             "its invalid snapshots still have images in the present one", "dmsnap remove" + invalid + ", then again");
 }
 
-void append(Plan& plan, Plan more)
-{
-    for (Step& step : more)
-        plan.push_back(std::move(step));
-}
-
 } // namespace
 
 std::optional<std::string> store_refusal(const StoreFacts& facts, bool overwrite)

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <fmt/format.h>
+#include <map>
+#include <utility>
 
 namespace dmsnap {
 namespace {
@@ -17,7 +19,8 @@ namespace {
 struct Execution {
     Dm& dm;
     Host& host;
-    std::optional<TakeAnswer> taken;
+    std::optional<TakeAnswer> taken = {};
+    std::map<DmName, Table> loaded = {}; ///< ours in the inactive slot, as the kernel prints it
 };
 
 DmInfo require_info(Dm& dm, const DmName& name, const char* operation)
@@ -26,6 +29,12 @@ DmInfo require_info(Dm& dm, const DmName& name, const char* operation)
     if (!info)
         throw Error(name.text(), operation, ENXIO);
     return *info;
+}
+
+void require_uuid(Dm& dm, const DmName& name, const std::string& uuid, const char* operation)
+{
+    if (require_info(dm, name, operation).uuid != uuid)
+        throw Error(name.text(), operation, "another device has that name by now");
 }
 
 // What only the plan knows becomes what the kernel knows.
@@ -78,11 +87,22 @@ void perform(const Prepare& step, Execution& run)
         throw Error(device.name.text(), "create it", "it has no table to start");
 }
 
+Error another_is_loaded(const DmName& name, const char* operation)
+{
+    return Error(name.text(), operation, "somebody else has loaded another table for it meanwhile",
+        fmt::format("dmsetup clear {}, once you know whose it is", shell_word(name.text())));
+}
+
 void perform(const Load& step, Execution& run)
 {
-    run.dm.load(step.name, resolved(step.table, run));
-    if (!require_info(run.dm, step.name, "load its table").inactive_table)
+    const Table table = resolved(step.table, run);
+    if (require_info(run.dm, step.name, "load its table").inactive_table && run.dm.inactive_table(step.name) != table)
+        throw another_is_loaded(step.name, "load its table");
+    run.dm.load(step.name, table);
+    const Table loaded = run.dm.inactive_table(step.name);
+    if (loaded.empty())
         throw Error(step.name.text(), "load its table", "the table is gone again");
+    run.loaded[step.name] = loaded;
 }
 
 void perform(const Clear& step, Execution& run)
@@ -104,8 +124,19 @@ void require_swapped(const DmName& name, const Table& before, Dm& dm)
         throw Error(name.text(), "swap its table", "the kernel dropped the new table");
 }
 
+/// A resume swaps in what is loaded, whoever did it.
+void require_ours_loaded(const DmName& name, const Table& ours, Dm& dm)
+{
+    const Table now = dm.inactive_table(name);
+    if (now.empty())
+        throw Error(name.text(), "swap its table", "somebody has cleared the new table meanwhile");
+    if (now != ours)
+        throw another_is_loaded(name, "swap its table");
+}
+
 void perform(const Resume& step, Execution& run)
 {
+    require_ours_loaded(step.name, run.loaded[step.name], run.dm);
     try {
         run.dm.resume(step.name, Visibility::public_device);
     } catch (const Error&) {
@@ -119,11 +150,25 @@ void perform(const Resume& step, Execution& run)
 
 void perform(const SwapSuspended& step, Execution& run)
 {
+    if (!step.found.empty())
+        run.loaded[step.swap.name] = step.found;
+    require_ours_loaded(step.swap.name, run.loaded[step.swap.name], run.dm);
     run.dm.swap_suspended(step.swap);
     require_swapped(step.swap.name, step.swap.before, run.dm);
 }
 
-void perform(const Remove& step, Execution& run) { run.dm.remove(step.device.name); }
+void perform(const WakeUp& step, Execution& run)
+{
+    if (require_info(run.dm, step.name, "resume it").inactive_table)
+        throw another_is_loaded(step.name, "resume it");
+    run.dm.resume(step.name, step.visibility);
+}
+
+void perform(const Remove& step, Execution& run)
+{
+    require_uuid(run.dm, step.device.name, step.device.uuid, "remove it");
+    run.dm.remove(step.device.name);
+}
 
 /// What an errno value means as an answer to "store".
 Error explained(const Error& error)
@@ -206,7 +251,11 @@ void perform(const ChangePoint& step, Execution& run)
     }
 }
 
-void perform(const RenameImage& step, Execution& run) { run.dm.rename(step.name, step.to, Visibility::image); }
+void perform(const RenameImage& step, Execution& run)
+{
+    require_uuid(run.dm, step.name, step.uuid, "rename it");
+    run.dm.rename(step.name, step.to, Visibility::image);
+}
 
 void perform(const MakeLink& step, Execution& run) { run.host.make_link(step.path, step.device); }
 
@@ -231,7 +280,11 @@ void undo(const Prepare& step, Execution& run) { remove_created(step.device, run
 
 void undo(const Load& step, Execution& run)
 {
-    if (require_info(run.dm, step.name, "clear its table").inactive_table)
+    if (!require_info(run.dm, step.name, "clear its table").inactive_table)
+        return;
+    const auto ours = run.loaded.find(step.name);
+    // Another one has taken the place of ours.
+    if (run.dm.inactive_table(step.name) == (ours != run.loaded.end() ? ours->second : resolved(step.table, run)))
         run.dm.clear(step.name);
 }
 
@@ -241,13 +294,35 @@ void undo(const Clear& step, Execution& run)
         run.dm.load(step.name, step.table);
 }
 
+/// Somebody else's table, where an undo would restore the one that was there before: it is left alone.
+enum class Stranger {
+    none,
+    swapped, ///< his runs: nothing of ours is left to take out
+    loaded,  ///< his waits beside ours, which must stay
+};
+
+Stranger find_stranger(const DmName& name, const Table& before, Execution& run)
+{
+    const auto loaded = run.loaded.find(name);
+    const auto is_ours = [&](const Table& table) {
+        return table.empty() || table == before || (loaded != run.loaded.end() && table == loaded->second);
+    };
+    const auto info = run.dm.info(name);
+    if (!info)
+        return Stranger::none; // the undo says so
+    if (!is_ours(run.dm.table(name)))
+        return Stranger::swapped;
+    return info->inactive_table && !is_ours(run.dm.inactive_table(name)) ? Stranger::loaded : Stranger::none;
+}
+
 void undo(const Resume& step, Execution& run)
 {
     const DmInfo info = require_info(run.dm, step.name, "restore its table");
+    const Table now = run.dm.table(step.name);
     // Clear, then resume: a resume swaps in what is loaded.
     if (info.inactive_table)
         run.dm.clear(step.name);
-    const bool other_table = !info.live_table || run.dm.table(step.name) != step.before;
+    const bool other_table = now != step.before;
     if (other_table)
         run.dm.load(step.name, step.before);
     if (other_table || info.suspended)
@@ -262,9 +337,9 @@ void undo(const SwapSuspended& step, Execution& run)
 {
     const SuspendedSwap& swap = step.swap;
     const DmInfo info = require_info(run.dm, swap.name, "restore its table");
+    const Table now = run.dm.table(swap.name);
     if (info.inactive_table)
         run.dm.clear(swap.name);
-    const Table now = run.dm.table(swap.name);
     if (now != swap.before)
         run.dm.load(swap.name, swap.before);
     const bool back_to_base = interpose_line(swap.before) != nullptr;
@@ -273,6 +348,8 @@ void undo(const SwapSuspended& step, Execution& run)
     if (run.dm.table(swap.name) != swap.before)
         throw Error(swap.name.text(), "restore its table", "the kernel keeps the other one");
 }
+
+void undo(const WakeUp&, Execution&) {}
 
 void undo(const Remove& step, Execution& run)
 {
@@ -283,9 +360,24 @@ void undo(const Remove& step, Execution& run)
         run.dm.create(step.device);
 }
 
+/// Nothing of a device that somebody has given another table: it has no points and no store any more.
+std::optional<InterposeStatus> status_of(const DmName& name, Dm& dm)
+{
+    if (interpose_line(dm.table(name)) == nullptr)
+        return std::nullopt;
+    InterposeStatus status = read_status(dm, name);
+    return status.state != INTERPOSE_STATE_LOST ? std::optional(std::move(status)) : std::nullopt;
+}
+
+std::optional<Uuid> store_of(const InterposeStatus& status)
+{
+    return status.details ? status.details->store : std::nullopt;
+}
+
 void undo(const UseStore& step, Execution& run)
 {
-    if (store_in_use(run.dm, step.name) == step.before)
+    const auto status = status_of(step.name, run.dm);
+    if (!status || store_of(*status) == step.before)
         return;
     if (step.before)
         run.dm.message(step.name, StoreMessage{*step.before});
@@ -295,7 +387,7 @@ void undo(const UseStore& step, Execution& run)
 
 void undo(const LeaveStore& step, Execution& run)
 {
-    if (store_in_use(run.dm, step.name) != step.store)
+    if (const auto status = status_of(step.name, run.dm); status && store_of(*status) != step.store)
         run.dm.message(step.name, StoreMessage{step.store});
 }
 
@@ -303,6 +395,8 @@ void undo(const SyncFilesystems&, Execution&) {}
 
 void undo(const Take& step, Execution& run)
 {
+    if (!status_of(step.name, run.dm))
+        return;
     // Found by the uuid we gave it: a take whose answer was lost has taken the point all the same.
     const Points points = read_points(run.dm, step.name);
     for (const Point& point : points.points)
@@ -315,11 +409,16 @@ void undo(const Drop&, Execution&) {}
 void undo(const Release&, Execution&) {}
 
 // Harmless where nothing was changed.
-void undo(const ChangePoint& step, Execution& run) { run.dm.message(step.name, step.before); }
+void undo(const ChangePoint& step, Execution& run)
+{
+    if (status_of(step.name, run.dm))
+        run.dm.message(step.name, step.before);
+}
 
 void undo(const RenameImage& step, Execution& run)
 {
-    if (!run.dm.info(step.name))
+    const auto info = run.dm.info(step.to);
+    if (info && info->uuid == step.uuid)
         run.dm.rename(step.to, step.name, Visibility::image);
 }
 
@@ -376,7 +475,7 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
                 return commands({ChangePoint{s.name, s.before, s.message}});
             },
             [&](const RenameImage& s) {
-                return commands({RenameImage{s.to, s.name}});
+                return commands({RenameImage{s.to, s.name, s.uuid}});
             },
             [&](const MakeLink& s) {
                 return commands({RemoveLink{s.path, s.device}});
@@ -396,43 +495,106 @@ void report(const Progress& progress, const std::string& line)
         progress(line);
 }
 
-/// Whether the undo of an earlier step, the swap that attached the device, ends what this step did.  To undo it singly
-/// would be to leave a device attached for nothing, should we die in between.
-bool ends_with_attach(Plan::const_iterator first, Plan::const_iterator step)
+/// What a step swaps: the device, and the table it had.
+struct Swap {
+    const DmName& name;
+    const Table& before;
+};
+
+std::optional<Swap> swap_of(const Step& step)
 {
-    const auto* take = std::get_if<Take>(&*step);
-    const auto* use = std::get_if<UseStore>(&*step);
-    if (take == nullptr && use == nullptr)
-        return false;
-    const DmName& name = take != nullptr ? take->name : use->name;
-    return std::any_of(first, step, [&](const Step& earlier) {
-        if (const auto* swap = std::get_if<SwapSuspended>(&earlier))
-            return swap->swap.name == name && swap->swap.to_base;
-        const auto* resume = std::get_if<Resume>(&earlier);
-        return resume != nullptr && resume->name == name && interpose_line(resume->before) == nullptr;
-    });
+    if (const auto* resume = std::get_if<Resume>(&step))
+        return Swap{resume->name, resume->before};
+    if (const auto* swap = std::get_if<SwapSuspended>(&step))
+        return Swap{swap->swap.name, swap->swap.before};
+    return std::nullopt;
 }
 
-/// Undoes what stands in [first, last), newest first; gives the commands for what could not be undone.
-std::vector<std::string> undo_all(
-    Plan::const_iterator first, Plan::const_iterator last, Execution& run, const Progress& progress)
-{
-    std::vector<std::string> left;
-    while (last != first) {
-        const Step& step = *--last;
-        if (ends_with_attach(first, last))
-            continue;
-        report(progress, "undo " + to_text(step));
+/// Undoes what stands in [first, last), newest first.
+class WayBack {
+public:
+    WayBack(Plan::const_iterator first, Plan::const_iterator last, Execution& run, const Progress& progress)
+        : first_(first), last_(last), run_(run), progress_(progress)
+    {
+    }
+
+    /// The commands for what could not be undone, and remarks on what is somebody else's.
+    std::vector<std::string> go() &&
+    {
+        while (last_ != first_ && !stays_)
+            go_back(*--last_);
+        return std::move(left_);
+    }
+
+private:
+    void go_back(const Step& step)
+    {
+        const auto swap = swap_of(step);
+        const Stranger stranger = swap ? find_stranger(swap->name, swap->before, run_) : Stranger::none;
+        if (stranger != Stranger::none) {
+            leave(*swap, stranger);
+            return;
+        }
+        if (ends_with_attach(step))
+            return;
+        report(progress_, "undo " + to_text(step));
         try {
-            std::visit([&](const auto& s) { undo(s, run); }, step);
+            std::visit([&](const auto& s) { undo(s, run_); }, step);
         } catch (const Error& error) {
-            report(progress, fmt::format("not undone: {}\n", error.what()));
-            for (std::string& command : undo_by_hand(step, run))
-                left.push_back(std::move(command));
+            report(progress_, fmt::format("not undone: {}\n", error.what()));
+            append_by_hand(step);
+            // The base below a device that may still be suspended tells why; the rest waits until that is done.
+            if (std::holds_alternative<SwapSuspended>(step))
+                while (last_ != first_)
+                    append_by_hand(*--last_);
         }
     }
-    return left;
-}
+
+    void leave(const Swap& swap, Stranger stranger)
+    {
+        const auto remark = [&](const char* what) {
+            left_.push_back(fmt::format("# {}: somebody else has {}", printable(swap.name.text()), what));
+        };
+        if (stranger == Stranger::swapped)
+            remark("given it another table, which is left alone");
+        else if (run_.dm.table(swap.name) != swap.before)
+            remark("loaded another table for it, which is left alone: so it stays attached");
+        else if (require_info(run_.dm, swap.name, "see whether it runs").suspended)
+            remark("loaded another table for it, which is left alone: so it stays suspended");
+        else
+            return;
+        stays_ = stranger == Stranger::loaded;
+    }
+
+    /// Whether the undo of an earlier step, the swap that attached the device, ends what this step did.  To undo it
+    /// singly would be to leave a device attached for nothing, should we die in between.
+    bool ends_with_attach(const Step& step)
+    {
+        const auto* take = std::get_if<Take>(&step);
+        const auto* use = std::get_if<UseStore>(&step);
+        if (take == nullptr && use == nullptr)
+            return false;
+        const DmName& name = take != nullptr ? take->name : use->name;
+        return std::any_of(first_, last_, [&](const Step& earlier) {
+            const auto swap = swap_of(earlier);
+            return swap && swap->name == name && interpose_line(swap->before) == nullptr &&
+                   find_stranger(name, swap->before, run_) != Stranger::loaded;
+        });
+    }
+
+    void append_by_hand(const Step& step)
+    {
+        for (std::string& command : undo_by_hand(step, run_))
+            left_.push_back(std::move(command));
+    }
+
+    Plan::const_iterator first_;
+    Plan::const_iterator last_;
+    Execution& run_;
+    const Progress& progress_;
+    std::vector<std::string> left_;
+    bool stays_ = false; ///< what follows is needed as long as the device is attached
+};
 
 std::vector<std::string> rest_by_hand(Plan::const_iterator first, Plan::const_iterator last)
 {
@@ -445,14 +607,14 @@ std::vector<std::string> rest_by_hand(Plan::const_iterator first, Plan::const_it
 
 Outcome execute(const Plan& plan, Dm& dm, Host& host, const Progress& progress)
 {
-    Execution run{dm, host, std::nullopt};
+    Execution run{dm, host};
     auto way_back = plan.begin(); // steps before this one stay
     for (auto step = plan.begin(); step != plan.end(); ++step) {
         report(progress, to_text(*step));
         try {
             std::visit([&](const auto& s) { perform(s, run); }, *step);
         } catch (const Error& error) {
-            auto left = undo_all(way_back, std::next(step), run, progress);
+            auto left = WayBack(way_back, std::next(step), run, progress).go();
             if (way_back != plan.begin())
                 for (std::string& command : rest_by_hand(way_back, plan.end()))
                     left.push_back(std::move(command));

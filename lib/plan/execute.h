@@ -18,7 +18,8 @@ namespace dmsnap {
 struct Outcome {
     std::optional<Error> error;      ///< nothing: all of it was done
     std::optional<TakeAnswer> taken; ///< what Take was answered
-    /// With an error: the shell commands still to run, by a human.  Empty: all is as it was before.
+    /// With an error: the shell commands still to run, by a human, and remarks on what was left alone because it is
+    /// somebody else's by now.  Empty: all is as it was before.
     std::vector<std::string> left_to_do;
 
     bool done() const { return !error; }

@@ -26,12 +26,6 @@ InterposeStatus read_status(Dm& dm, const DmName& name)
     return parse_interpose_status(lines.front().text);
 }
 
-std::optional<Uuid> store_in_use(Dm& dm, const DmName& name)
-{
-    const InterposeStatus status = read_status(dm, name);
-    return status.details ? status.details->store : std::nullopt;
-}
-
 Points read_points(Dm& dm, const DmName& name)
 {
     Points result;

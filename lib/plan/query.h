@@ -19,9 +19,6 @@ struct Points {
 /// The status of a live device.  Throws Error if its one target is not "interpose".
 InterposeStatus read_status(Dm& dm, const DmName& name);
 
-/// The store an origin keeps old data in; nothing if it has none.
-std::optional<Uuid> store_in_use(Dm& dm, const DmName& name);
-
 /// All points of the origin behind a live device.
 Points read_points(Dm& dm, const DmName& name);
 

@@ -5,7 +5,9 @@
 #include "base/text.h"
 #include "base/visit.h"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 
 namespace dmsnap {
 namespace {
@@ -121,6 +123,7 @@ std::string to_text(const Step& step)
                 return row("swap", s.swap.name.text(),
                     fmt::format("suspended, {} {}", s.swap.base.text(), s.swap.to_base ? "starts" : "stops"));
             },
+            [](const WakeUp& s) { return row("wake", s.name.text()); },
             [](const Remove& s) { return row("remove", s.device.name.text()); },
             [](const SyncFilesystems& s) { return row("sync", join(s.mount_points)); },
             [](const RenameImage& s) { return row("rename", s.name.text(), s.to.text()); },
@@ -130,6 +133,8 @@ std::string to_text(const Step& step)
         },
         step);
 }
+
+void append(Plan& plan, Plan more) { std::move(more.begin(), more.end(), std::back_inserter(plan)); }
 
 std::string to_text(const Plan& plan)
 {
@@ -153,6 +158,7 @@ std::string by_hand(const Step& step)
             [](const Clear& s) { return "dmsetup clear " + shell_word(s.name.text()); },
             [](const Resume& s) { return "dmsetup resume --nolockfs " + shell_word(s.name.text()); },
             [](const SwapSuspended& s) { return dmsetup_swap(s.swap); },
+            [](const WakeUp& s) { return "dmsetup resume --nolockfs " + shell_word(s.name.text()); },
             [](const Remove& s) { return "dmsetup remove " + shell_word(s.device.name.text()); },
             [](const SyncFilesystems& s) {
                 std::string command = "sync --file-system";

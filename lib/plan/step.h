@@ -57,7 +57,15 @@ struct Resume {
 struct SwapSuspended {
     SuspendedSwap swap;
     bool final = false; ///< there is no way back once it succeeded
+    Table found = {};   ///< what a dead plan has loaded; empty: this one does
     bool operator==(const SwapSuspended&) const = default;
+};
+
+/// Resumes, with the table it has, what a dead plan of ours left suspended.  Not undone: its writers have waited enough.
+struct WakeUp {
+    DmName name;
+    Visibility visibility;
+    bool operator==(const WakeUp&) const = default;
 };
 
 /// Undo: create it again, unless its table may be running elsewhere by now.
@@ -119,6 +127,7 @@ struct ChangePoint {
 struct RenameImage {
     DmName name;
     DmName to;
+    std::string uuid; ///< of the image: the name may be another device's
     bool operator==(const RenameImage&) const = default;
 };
 
@@ -136,9 +145,12 @@ struct RemoveLink {
     bool operator==(const RemoveLink&) const = default;
 };
 
-using Step = std::variant<FormatStore, Create, Prepare, Load, Clear, Resume, SwapSuspended, Remove, UseStore,
+using Step = std::variant<FormatStore, Create, Prepare, Load, Clear, Resume, SwapSuspended, WakeUp, Remove, UseStore,
     LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
+
+/// Adds steps to the end of a plan.
+void append(Plan& plan, Plan more);
 
 /// One line a step, with its end.
 std::string to_text(const Step& step);

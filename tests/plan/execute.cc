@@ -204,3 +204,74 @@ TEST_CASE("a command for a human is read by a shell as it is meant", "[plan]")
     CHECK(load.find("  # KEY stands for the key") != std::string::npos);
     CHECK(by_hand(Load{DmName("x"), parse_table("0 8 linear 8:16 0\n")}).find('#') == std::string::npos);
 }
+
+TEST_CASE("an undo leaves alone what somebody else has swapped in or loaded meanwhile", "[plan]")
+{
+    struct Stranger {
+        const char* table;
+        bool swaps;
+    };
+    for (const auto& make : {linear_world, segmented_world, raid_world})
+        for (const Stranger& stranger :
+            {Stranger{"0 8192 linear 8:16 384\n", true}, Stranger{"0 8192 linear 8:16 384\n", false}}) {
+            World world = make();
+            const Plan plan = take_snapshot(world);
+            const Table table = parse_table(stranger.table);
+            // The image cannot be made, and before it is tried a stranger comes.
+            world.dm.add("dmsnap-s1", "0 8 error\n");
+            const Outcome outcome = execute(plan, world.dm, world.host, [&](const std::string& line) {
+                FakeDevice& live = world.dm.devices[world.device];
+                if (!line.starts_with("create  dmsnap-s1"))
+                    return;
+                live.inactive = table;
+                if (stranger.swaps)
+                    world.dm.resume(world.device, Visibility::public_device);
+            });
+            REQUIRE(outcome.error);
+            const FakeDevice& live = world.dm.devices[world.device];
+            CHECK((stranger.swaps ? live.live : live.inactive) == table);
+            REQUIRE_FALSE(outcome.undone());
+            CHECK(outcome.left_to_do.back().starts_with("# vg-home: somebody else has "));
+            CHECK(outcome.left_to_do.back().find("dmsetup") == std::string::npos);
+        }
+}
+
+TEST_CASE("a table that somebody loads in between is neither swapped in nor cleared", "[plan]")
+{
+    for (const auto& make : {linear_world, segmented_world, raid_world})
+        for (const char* moment : {"load ", "resume", "swap "}) {
+            World world = make();
+            const Table before = world.dm.table(world.device);
+            const Table table = parse_table("0 8192 linear 8:16 384\n");
+            const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+            bool came = false;
+            const Outcome outcome = execute(plan, world.dm, world.host, [&](const std::string& line) {
+                if (came || !line.starts_with(moment))
+                    return;
+                came = true;
+                world.dm.devices[world.device].inactive = table;
+            });
+            if (!came)
+                continue;
+            CHECK(outcome.undone());
+            CHECK(world.dm.devices.size() == 1);
+            CHECK(world.dm.devices[world.device].live == before);
+            CHECK(world.dm.devices[world.device].inactive == table);
+        }
+}
+
+TEST_CASE("neither a removal nor the undo of a renaming touches another device of that name", "[plan]")
+{
+    World world = world_with_snapshot(linear_world());
+    const Machine machine = world.machine();
+    const DmName image("dmsnap-s1");
+    const std::string uuid = world.dm.devices[image].uuid;
+    const Plan remove = plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), false);
+    world.dm.devices[image].uuid = "somebody-elses";
+    const std::string before = world.state();
+    CHECK(world.run(remove).undone());
+    CHECK(world.state() == before);
+    // The renaming fails because the new name is somebody's, and the old one has no device any more.
+    CHECK(world.run({RenameImage{DmName("dmsnap-s0"), image, uuid}}).undone());
+    CHECK(world.state() == before);
+}

@@ -209,6 +209,9 @@ public:
     {
         trouble.during(name.text(), [&] {
             require_numbers(table);
+            // The module has it so: an origin that is suspended gets no other table of ours.
+            if (at(name).suspended && interpose_line(at(name).live) != nullptr && interpose_line(table) != nullptr)
+                throw Error(name.text(), "load its table", EBUSY);
             at(name).inactive = table;
         });
     }
@@ -244,11 +247,18 @@ public:
             trouble.during(swap.base.text(), [&] { set_base(swap.to_base); });
             trouble.during(swap.name.text(), [&] { start(live); });
         } catch (const Error&) {
-            set_base(from_base);
+            trouble.pass_moment();
+            set_base(false);
+            trouble.pass_moment();
             live.inactive.clear();
+            trouble.pass_moment();
             if ((interpose_line(live.live) != nullptr) != from_base)
                 live.inactive = swap.before;
+            trouble.pass_moment();
             start(live);
+            trouble.pass_moment();
+            if (from_base)
+                set_base(true);
             throw;
         }
     }
