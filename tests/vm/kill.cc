@@ -109,7 +109,10 @@ public:
 
     void run_all()
     {
-        for (const Case& what : cases(origin_->device()))
+        std::vector<Case> all = cases(origin_->device());
+        while (all.size() > std::max<std::size_t>(rounds("kill_cases"), 1))
+            all.erase(all.begin() + static_cast<std::ptrdiff_t>(random_.below(all.size())));
+        for (const Case& what : all)
             kill_in(what);
         writer_.stop();
         reset();
