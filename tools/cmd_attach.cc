@@ -24,7 +24,7 @@ int run_attach(const Arguments& arguments)
     if (const std::string* via = arguments.value("via"); via != nullptr && *via != "table")
         throw Error("--via " + *via, "use it", "there is no other method than \"table\" yet").as(Fault::usage);
 
-    Change change(arguments, false);
+    Change change(arguments);
     return for_each_object(arguments, [&](const std::string& spec) {
         const BlockDevice block = change.hold(spec);
         const Machine machine = survey(change.dm());

@@ -24,7 +24,7 @@ int run_change(const Arguments& arguments)
     if (!arguments.has("addtag") && !arguments.has("deltag") && !arguments.has("data"))
         throw Error("command line", "go on", "--addtag, --deltag or --data is missing").as(Fault::usage);
     const WordsWish wish{tags_of(arguments, "addtag"), tags_of(arguments, "deltag"), data_of(arguments)};
-    Change change(arguments, false);
+    Change change(arguments);
     return for_each_object(arguments, [&](const std::string& object) {
         const Machine machine = survey(change.dm());
         const FoundPoint found = require_point(machine, object, arguments.value("device"), "change a point");

@@ -52,9 +52,10 @@ Error chain_broken(const std::string& device, const char* reason)
 /// A device that is there and not attached has no chain either.
 const OriginState& require_chain(const Machine& machine, const std::string& spec)
 {
-    if (const OriginState* origin = find_attached(machine, spec))
+    const BlockDevice block = resolve(spec);
+    if (const OriginState* origin = find_attached(machine, block))
         return *origin;
-    throw chain_broken(printable(resolve(spec).name()), "it is not attached: its chain of changes has ended");
+    throw chain_broken(printable(block.name()), "it is not attached: its chain of changes has ended");
 }
 
 /// What stands behind a failure in the midst of it: another table answers as if it had been asked nonsense.

@@ -43,10 +43,11 @@ void add(Problems& all, Problems more)
 /// What is not well with one device. One that is not attached may have been, until somebody gave it another table.
 Problems problems_of(const Machine& machine, const std::string& spec)
 {
-    if (const OriginState* origin = find_attached(machine, spec))
+    const BlockDevice block = resolve(spec);
+    if (const OriginState* origin = find_attached(machine, block))
         return find_problems(machine, origin);
     Problems problems;
-    problems.push_back({resolve(spec).name(), "it is not attached", "dmsnap attach, and a full backup"});
+    problems.push_back({block.name(), "it is not attached", "dmsnap attach, and a full backup"});
     return problems;
 }
 

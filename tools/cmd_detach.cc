@@ -17,17 +17,22 @@ constexpr Option options[] = {
 int run_detach(const Arguments& arguments)
 {
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
-    Change change(arguments, true);
+    Change change(arguments, {.any_interface = true});
     return for_each_object(arguments, [&](const std::string& spec) {
-        change.bar_lvm(resolve(spec));
-        std::string name;
+        const BlockDevice block = change.hold(spec);
+        const std::string name = printable(block.name());
         std::size_t ended = 0;
-        change.carry_out(change.plan([&](const Machine& machine) {
-            const OriginState& origin = require_attached(machine, spec, "detach");
-            name = origin.name().text();
-            ended = checkpoints_of(origin);
-            return plan_detach(machine, origin, arguments.has("force"));
-        }));
+        const Plan plan = change.plan([&](const Machine& machine) -> Plan {
+            const OriginState* origin = find_attached(machine, block);
+            ended = 0;
+            if (origin == nullptr)
+                return {};
+            ended = checkpoints_of(*origin);
+            return plan_detach(machine, *origin, arguments.has("force"));
+        });
+        if (plan.empty())
+            log_warning(fmt::format("{}: it is not attached", name));
+        change.carry_out(plan);
         if (ended > 0 && !change.dry_run())
             log_warning(
                 fmt::format("{}: {} checkpoints ended with it: the next backup must be a full one", name, ended));

@@ -26,7 +26,7 @@ int name_problems(const std::vector<Problem>& problems)
 int run_recover(const Arguments& arguments)
 {
     arguments.require_objects(0, 0);
-    Change change(arguments, false);
+    Change change(arguments, {.recovery = true});
     if (change.dry_run()) {
         const Recovery recovery = plan_recover(survey(change.dm()));
         print(lines_of(recovery.repairs, true));
@@ -35,10 +35,8 @@ int run_recover(const Arguments& arguments)
     const Reconciled& reconciled = change.reconciled();
     print(lines_of(reconciled.done, false));
     const int code = name_problems(reconciled.in_the_way);
-    if (!reconciled.left_to_do.empty()) {
-        log_error(commands_text(reconciled.left_to_do));
+    if (!reconciled.left_to_do.empty())
         return exit_not_undone;
-    }
     return reconciled.failed.empty() ? code : exit_failed;
 }
 

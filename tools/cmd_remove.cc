@@ -18,7 +18,7 @@ constexpr Option options[] = {
 int run_remove(const Arguments& arguments)
 {
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
-    Change change(arguments, false);
+    Change change(arguments);
     return for_each_object(arguments, [&](const std::string& object) {
         const Plan plan = change.plan([&](const Machine& machine) {
             const FoundPoint found = require_point(machine, object, arguments.value("device"), "remove a point");

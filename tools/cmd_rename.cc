@@ -18,7 +18,7 @@ int run_rename(const Arguments& arguments)
     arguments.require_objects(2, 2);
     const std::string& object = arguments.objects()[0];
     const PointName name(arguments.objects()[1]);
-    Change change(arguments, false);
+    Change change(arguments);
     const Machine machine = survey(change.dm());
     const FoundPoint found = require_point(machine, object, arguments.value("device"), "rename a point");
     const Plan plan = plan_rename(machine, *found.origin, *found.point, name);

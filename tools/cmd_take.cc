@@ -72,12 +72,22 @@ std::optional<StoreWish> read_store(const Arguments& arguments, const Machine& m
     return wish;
 }
 
-/// Asks if something may be lost.
-void ask(const Change& change, std::optional<StoreWish>& store)
+/// What was seen before there was any lock that others wait for, and the answer to a question if something may be lost.
+struct FirstLook {
+    BlockDevice origin;
+    std::optional<StoreWish> store;
+};
+
+FirstLook look_and_ask(const Arguments& arguments, const std::string& spec)
 {
+    const auto dm = start();
+    require_interface(*dm, false);
+    const BlockDevice origin = resolve(spec);
+    auto store = read_store(arguments, survey(*dm), origin);
     if (store && only_signature_refuses(store->facts))
         store->overwrite =
-            change.confirm(printable(store->path), "use it as store", *store_refusal(store->facts, false));
+            confirm(arguments, printable(store->path), "use it as store", *store_refusal(store->facts, false));
+    return {origin, std::move(store)};
 }
 
 /// An answer is to what was seen when it was asked for.
@@ -94,20 +104,18 @@ int take(const Arguments& arguments, PointKind kind)
 {
     arguments.require_objects(1, 1);
     PointWish wish = wish_of(arguments, kind);
-    Change change(arguments, false);
     const std::string& spec = arguments.objects().front();
-    // LVM does not wait for the answer to a question; so all is looked at again once it has to.
-    const BlockDevice seen = resolve(spec);
-    std::optional<StoreWish> asked;
+    std::optional<FirstLook> first;
     if (arguments.has("store"))
-        asked = read_store(arguments, survey(change.dm()), seen);
-    ask(change, asked);
+        first = look_and_ask(arguments, spec);
+    Change change(arguments);
     const BlockDevice block = change.hold(spec);
-    if (!same_device(seen, block))
+    if (first && !same_device(first->origin, block))
         throw Error(printable(spec), "find the device", "it has become another one meanwhile", "again");
     const Machine machine = survey(change.dm());
     auto store = read_store(arguments, machine, block);
-    take_over_answer(asked, store);
+    if (first)
+        take_over_answer(first->store, store);
     wish.new_origin = draw_uuid(machine);
     FreezeFacts freeze = read_freeze_facts(block);
     wish.freeze = std::move(freeze.devices);

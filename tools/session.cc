@@ -42,20 +42,7 @@ void log_warning_line(const std::string& line) { log_warning(line); }
 /// A line of a plan, without its end.
 void log_step(const std::string& line) { log_info(line.substr(0, line.find_last_not_of('\n') + 1)); }
 
-void require_interface(Dm& dm, bool any_interface)
-{
-    const auto version = dm.target_version(INTERPOSE_TARGET);
-    if (!version)
-        throw Error("module dm-interpose", "use it", "it is not there",
-            "modprobe dm-interpose; if that fails, install it for this kernel")
-            .as(Fault::cannot_start);
-    if (version->major == INTERPOSE_INTERFACE)
-        return;
-    const Error error = interface_differs(version->major);
-    if (!any_interface)
-        throw error.as(Fault::cannot_start);
-    log_warning(fmt::format("module dm-interpose: {}: {}", error.reason(), error.next_step()));
-}
+bool is_dry_run(const Arguments& arguments) { return arguments.has("dry-run") || arguments.has("test"); }
 
 Error not_undone(const Outcome& outcome)
 {
@@ -72,7 +59,7 @@ bool same_device(const BlockDevice& a, const BlockDevice& b)
 
 std::string commands_text(const std::vector<std::string>& commands)
 {
-    std::string text = "not all of it could be undone or finished; these commands are left to run:";
+    std::string text = "not all of it could be undone or finished; what is left to do:";
     for (const std::string& command : commands)
         text += "\n  " + command;
     return text;
@@ -93,54 +80,76 @@ std::unique_ptr<Dm> start()
     return make_libdevmapper();
 }
 
-Change::Change(const Arguments& arguments, bool any_interface)
-    : dry_run_(arguments.has("dry-run") || arguments.has("test")), yes_(arguments.has("yes"))
+void require_interface(Dm& dm, bool any_interface)
+{
+    const auto version = dm.target_version(INTERPOSE_TARGET);
+    if (!version)
+        throw Error("module dm-interpose", "use it", "it is not there",
+            "modprobe dm-interpose; if that fails, install it for this kernel")
+            .as(Fault::cannot_start);
+    if (version->major == INTERPOSE_INTERFACE)
+        return;
+    const Error error = interface_differs(version->major);
+    if (!any_interface)
+        throw error.as(Fault::cannot_start);
+    log_warning(fmt::format("module dm-interpose: {}: {}", error.reason(), error.next_step()));
+}
+
+Change::Change(const Arguments& arguments, const Purpose& purpose) : dry_run_(is_dry_run(arguments))
 {
     require_root();
     if (!dry_run_)
         lock_.emplace(log_warning_line);
     dm_ = make_libdevmapper(lock_ ? &*lock_ : nullptr);
-    require_interface(*dm_, any_interface);
-    if (!dry_run_)
-        recover();
+    require_interface(*dm_, purpose.any_interface);
+    if (dry_run_)
+        return;
+    if (!purpose.recovery)
+        patience_.give_up = std::chrono::seconds(3); // what is left may stay for the next one
+    mend();
+    volumes_.clear();
 }
 
-void Change::recover()
+void Change::mend()
 {
-    std::optional<SignalsWait> wait(std::in_place);
+    const SignalsWait wait;
     const auto bar = [&](const DmInfo& live) {
-        wait.reset(); // LVM may take its time, and nothing is half done yet
-        const bool barred = bar_lvm(live);
-        wait.emplace();
-        return barred;
+        const SignalsWait::Pause pause(wait); // LVM may take its time, and nothing is half done yet
+        return bar_lvm(live, patience_);
     };
     LocalHost host;
     reconciled_ = reconcile(
         *dm_, host, [this] { return survey(*dm_); }, bar, log_step);
-    volumes_.clear();
     for (const Repair& repair : reconciled_.done)
         log_info(to_text(repair));
     // In the way of nothing if it cannot be mended.
     for (const Error& error : reconciled_.failed)
         log_warning(error.what());
+    if (!reconciled_.left_to_do.empty())
+        log_error(commands_text(reconciled_.left_to_do));
     for (const Problem& problem : reconciled_.in_the_way)
         log_info(fmt::format("{}: {}", printable(problem.device), printable(problem.what)));
 }
 
-bool Change::bar_lvm(const DmInfo& live)
+bool Change::bar_lvm(const DmInfo& live, const LvmLock::Terms& terms)
 {
     const auto group = volume_group_of(live.name.text(), live.uuid);
     if (dry_run_ || !group || volumes_.count(*group) != 0)
         return false;
-    volumes_.emplace(*group, LvmLock(*group, log_warning_line));
+    if (busy_.count(*group) != 0)
+        throw Error("volume group " + printable(*group), "lock it", "LVM is still at work on it");
+    busy_.insert(*group);
+    volumes_.emplace(*group, LvmLock(*group, log_warning_line, terms));
+    busy_.erase(*group);
     return true;
 }
 
 void Change::bar_lvm(const BlockDevice& block)
 {
     volumes_.clear();
+    busy_.clear();
     if (block.is_dm())
-        bar_lvm(DmInfo{.name = DmName(block.dm_name), .uuid = block.dm_uuid, .number = block.number});
+        bar_lvm(DmInfo{.name = DmName(block.dm_name), .uuid = block.dm_uuid, .number = block.number}, {});
 }
 
 BlockDevice Change::hold(const std::string& spec)
@@ -150,17 +159,23 @@ BlockDevice Change::hold(const std::string& spec)
     for (int i = 0; i < looks; ++i) {
         const BlockDevice seen = resolve(spec);
         bar_lvm(seen);
-        if (BlockDevice held = resolve(spec); same_device(seen, held))
-            return held;
+        BlockDevice held = resolve(spec);
+        if (!same_device(seen, held))
+            continue;
+        // It may be this one that LVM was busy with.
+        if (!reconciled_.failed.empty())
+            mend();
+        return held;
     }
     throw Error(printable(spec), "find the device", "it is another one at each look", "again");
 }
 
-bool Change::confirm(const std::string& subject, const std::string& operation, const std::string& question) const
+bool confirm(
+    const Arguments& arguments, const std::string& subject, const std::string& operation, const std::string& question)
 {
-    if (dry_run_)
+    if (is_dry_run(arguments))
         log_warning(fmt::format("{}: {}: without --dry-run this is asked first", subject, question));
-    if (yes_ || dry_run_)
+    if (arguments.has("yes") || is_dry_run(arguments))
         return true;
     if (isatty(STDIN_FILENO) == 0)
         throw Error(subject, operation, question, "--yes, if that may be lost");
@@ -243,9 +258,8 @@ void require_our_interface(const OriginState& origin)
         throw interface_differs(origin.status.interface).as(Fault::cannot_start);
 }
 
-const OriginState* find_attached(const Machine& machine, const std::string& spec)
+const OriginState* find_attached(const Machine& machine, const BlockDevice& block)
 {
-    const BlockDevice block = resolve(spec);
     if (block.is_dm())
         if (const Error* error = machine.why_unread(DmName(block.dm_name)))
             throw *error;
@@ -254,9 +268,10 @@ const OriginState* find_attached(const Machine& machine, const std::string& spec
 
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation)
 {
-    if (const OriginState* origin = find_attached(machine, spec))
+    const BlockDevice block = resolve(spec);
+    if (const OriginState* origin = find_attached(machine, block))
         return *origin;
-    throw Error(printable(resolve(spec).name()), operation, "it is not attached", "dmsnap status shows what is");
+    throw Error(printable(block.name()), operation, "it is not attached", "dmsnap status shows what is");
 }
 
 FoundPoint require_point(

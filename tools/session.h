@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,14 +27,22 @@ namespace dmsnap::tool {
 
 /// What nearly every verb starts with: root, and device-mapper.  Throws Error (Fault::cannot_start).
 std::unique_ptr<Dm> start();
+/// Throws Error (Fault::cannot_start) unless the module is there and has our interface; `any_interface`: with another
+/// one only warns.
+void require_interface(Dm& dm, bool any_interface);
 
 /// A verb that changes something: holds the lock all its life, so that what it read stays true, and gives Ctrl-C a
 /// moment that is safe.  Begins by finishing or undoing what commands that died have left.
 class Change {
 public:
+    struct Purpose {
+        bool any_interface = false; ///< goes on with a module of another one
+        bool recovery = false;      ///< waits for LVM rather than leave something to the next command
+    };
+
     /// Throws Error (Fault::cannot_start): no module, another interface, or a lock that cannot be had.
-    /// `any_interface`: goes on with a module of another one.
-    Change(const Arguments& arguments, bool any_interface);
+    Change(const Arguments& arguments, const Purpose& purpose);
+    explicit Change(const Arguments& arguments) : Change(arguments, Purpose()) {}
     Change(const Change&) = delete;
     Change& operator=(const Change&) = delete;
 
@@ -45,8 +54,6 @@ public:
     void bar_lvm(const BlockDevice& block);
     /// What `spec` names once LVM is kept away from it.  Throws Error if it never stays one device.
     BlockDevice hold(const std::string& spec);
-    /// Asks on a terminal; elsewhere throws Error that names --yes.  A dry run takes a yes for granted.
-    bool confirm(const std::string& subject, const std::string& operation, const std::string& question) const;
 
     /// Makes a plan of what is there; again for some seconds as long as it fails for what may pass (Fault::in_use).
     Plan plan(const std::function<Plan(const Machine& machine)>& make);
@@ -56,16 +63,21 @@ public:
     Outcome carry_out(const Plan& plan);
 
 private:
-    void recover();
-    bool bar_lvm(const DmInfo& live);
+    void mend();
+    bool bar_lvm(const DmInfo& live, const LvmLock::Terms& terms);
 
     bool dry_run_;
-    bool yes_;
     std::optional<GlobalLock> lock_; // dm_ notes its cookies there
     std::unique_ptr<Dm> dm_;
+    LvmLock::Terms patience_;                // of mend()
     std::map<std::string, LvmLock> volumes_; // by volume group
+    std::set<std::string> busy_;             // volume groups that were waited for in vain
     Reconciled reconciled_;
 };
+
+/// Asks on a terminal; elsewhere throws Error that names --yes.  A dry run takes a yes for granted.
+bool confirm(
+    const Arguments& arguments, const std::string& subject, const std::string& operation, const std::string& question);
 
 /// Whether both are one device under one name: a number alone is used again as soon as its device is gone.
 bool same_device(const BlockDevice& a, const BlockDevice& b);
@@ -79,10 +91,9 @@ int for_each_object(const Arguments& arguments, const std::function<void(const s
 /// Prints the error; the exit code that goes with it.
 int exit_code_of(const Error& error);
 
-/// The attached device that `spec` names; nullptr if it is not attached.  Throws Error if there is no such device, or it
-/// cannot be told.
-const OriginState* find_attached(const Machine& machine, const std::string& spec);
-/// The same; throws Error if it is not attached.
+/// nullptr if the device is not attached.  Throws Error if that cannot be told.
+const OriginState* find_attached(const Machine& machine, const BlockDevice& block);
+/// The attached device that `spec` names.  Throws Error if there is no such device, or it is not attached.
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation);
 
 /// The point that "NAME" or "DEVICE:NAME" names, on `device` if that is given.  Throws Error.

@@ -2,6 +2,8 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "machine/reconcile.h"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -12,15 +14,72 @@ using Key = std::pair<DmName, std::string>;
 
 Key key_of(const Repair& repair) { return {repair.device, repair.found}; }
 
-/// Whether every device that is to be touched was barred before it was read.
-bool all_barred(const Recovery& recovery, const std::set<Key>& failed, const BarOthers& bar_others)
-{
-    bool all = true;
-    for (const Repair& repair : recovery.repairs)
-        if (repair.swapped && failed.count(key_of(repair)) == 0 && bar_others(*repair.swapped))
-            all = false;
-    return all;
-}
+class Reconciliation {
+public:
+    Reconciliation(Dm& dm, Host& host, const BarOthers& bar_others, const Progress& progress)
+        : dm_(dm), host_(host), bar_others_(bar_others), progress_(progress)
+    {
+    }
+
+    /// False once nothing is left that was not tried.
+    bool go_through(const Recovery& recovery)
+    {
+        result_.in_the_way = recovery.in_the_way;
+        if (!all_barred(recovery))
+            return true;
+        bool tried = false;
+        for (const Repair& repair : recovery.repairs)
+            if (failed_.count(key_of(repair)) == 0) {
+                tried = true;
+                carry_out(repair);
+            }
+        return tried;
+    }
+
+    Reconciled result() && { return std::move(result_); }
+
+private:
+    /// Whether every device that is to be touched was barred before it was read.
+    bool all_barred(const Recovery& recovery)
+    {
+        bool all = true;
+        for (const Repair& repair : recovery.repairs) {
+            if (!repair.swapped || failed_.count(key_of(repair)) != 0)
+                continue;
+            try {
+                all = !bar_others_(*repair.swapped) && all;
+            } catch (const Error& error) {
+                // The others need not wait for whoever is busy with this one.
+                fails(repair, error);
+            }
+        }
+        return all;
+    }
+
+    void carry_out(const Repair& repair)
+    {
+        Outcome outcome = execute(repair.plan, dm_, host_, progress_);
+        if (outcome.done()) {
+            result_.done.push_back(repair);
+            return;
+        }
+        fails(repair, *outcome.error);
+        std::move(outcome.left_to_do.begin(), outcome.left_to_do.end(), std::back_inserter(result_.left_to_do));
+    }
+
+    void fails(const Repair& repair, const Error& error)
+    {
+        failed_.insert(key_of(repair));
+        result_.failed.push_back(error);
+    }
+
+    Dm& dm_;
+    Host& host_;
+    const BarOthers& bar_others_;
+    const Progress& progress_;
+    std::set<Key> failed_;
+    Reconciled result_;
+};
 
 } // namespace
 
@@ -29,32 +88,11 @@ Reconciled reconcile(
 {
     // One repair makes way for another: three in a row at most, and a few looks for what others do meanwhile.
     constexpr int rounds = 16;
-    Reconciled result;
-    std::set<Key> failed;
-    for (int round = 0; round < rounds; ++round) {
-        const Recovery recovery = plan_recover(look());
-        result.in_the_way = recovery.in_the_way;
-        if (!all_barred(recovery, failed, bar_others))
-            continue;
-        bool tried = false;
-        for (const Repair& repair : recovery.repairs) {
-            if (failed.count(key_of(repair)) != 0)
-                continue;
-            tried = true;
-            Outcome outcome = execute(repair.plan, dm, host, progress);
-            if (outcome.done()) {
-                result.done.push_back(repair);
-                continue;
-            }
-            failed.insert(key_of(repair));
-            result.failed.push_back(*outcome.error);
-            for (std::string& command : outcome.left_to_do)
-                result.left_to_do.push_back(std::move(command));
-        }
-        if (!tried)
+    Reconciliation reconciliation(dm, host, bar_others, progress);
+    for (int round = 0; round < rounds; ++round)
+        if (!reconciliation.go_through(plan_recover(look())))
             break;
-    }
-    return result;
+    return std::move(reconciliation).result();
 }
 
 } // namespace dmsnap

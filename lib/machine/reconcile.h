@@ -20,7 +20,7 @@ struct Reconciled {
 };
 
 /// Bars others from a live device before its table is touched.  True: it was not barred before, so that what was read
-/// of it may have changed.
+/// of it may have changed.  Throws Error if they cannot be barred now: that repair has failed then.
 using BarOthers = std::function<bool(const DmInfo& live)>;
 
 /// Looks, and carries out what plan_recover() finds, until nothing is left that was not tried.  Needs the lock that

@@ -5,6 +5,7 @@
 #include "world.h"
 
 #include "ops/change.h"
+#include "ops/check.h"
 
 using namespace dmsnap;
 using namespace dmsnap::literals;
@@ -334,4 +335,61 @@ TEST_CASE("an image that is valid belongs to an origin that is there", "[plan]")
     CHECK(world.machine().gone.empty()); // the kernel is about to tell
     world.dm.origins.clear();
     CHECK(world.machine().gone.size() == 1);
+}
+
+TEST_CASE("a raid that a swap given up half-way left suspended is found by its base, and goes on", "[plan]")
+{
+    World world = raid_world();
+    const std::string before = world.state();
+    const Plan plan = attach(world);
+    REQUIRE(world.run({plan.at(0)}).done());
+    world.dm.devices[world.device].suspended = true; // and what was loaded beside it is cleared
+    world.dm.devices[base_name(U)].suspended = true;
+    const Recovery recovery = plan_recover(world.machine());
+    CHECK(plans_of(recovery) == "wake    vg-home\n"
+                                "remove  dmsnap-base-aaaaaaaa\n");
+    CHECK_FALSE(find_problems(world.machine(), nullptr).empty());
+    world.recover();
+    CHECK(world.state() == before);
+
+    World stranger = raid_world();
+    REQUIRE(stranger.run({plan.at(0)}).done());
+    FakeDevice& live = stranger.dm.devices[stranger.device];
+    live.suspended = true;
+    stranger.dm.devices[base_name(U)].suspended = true;
+    live.inactive = parse_table("0 8192 linear 8:16 0\n");
+    CHECK(plans_of(plan_recover(stranger.machine())).empty());
+    CHECK(plan_recover(stranger.machine()).in_the_way.size() == 1);
+}
+
+TEST_CASE("a raid's base that was left suspended below an attached device goes on", "[plan]")
+{
+    for (bool both : {false, true}) {
+        World world = attached(raid_world());
+        const std::string before = world.state();
+        world.dm.devices[base_name(U)].suspended = true;
+        world.dm.devices[world.device].suspended = both;
+        CHECK(plan_recover(world.machine()).in_the_way.empty());
+        world.recover();
+        CHECK(world.state() == before);
+    }
+}
+
+TEST_CASE("what somebody is busy with does not keep the rest from being mended", "[plan]")
+{
+    World world = linear_world();
+    const Plan plan = attach(world);
+    REQUIRE(world.run({plan.begin(), plan.end() - 1}).done()); // all but the swap
+    const FakeDevice loaded = world.dm.devices[world.device];
+    REQUIRE_FALSE(loaded.inactive.empty());
+    world.dm.create({store_name(S), store_uuid(S), parse_table("0 4096 interpose-store 8:32 0\n"),
+        Visibility::private_device, false});
+    const Reconciled reconciled = reconcile(
+        world.dm, world.host, [&] { return world.machine(); },
+        [](const DmInfo& live) -> bool { throw Error(live.name.text(), "lock it", "LVM is at work on it"); });
+    REQUIRE(reconciled.failed.size() == 1);
+    CHECK(reconciled.failed[0].reason() == "LVM is at work on it");
+    CHECK(world.dm.devices[world.device] == loaded);
+    REQUIRE(reconciled.done.size() == 1);
+    CHECK(world.dm.devices.count(store_name(S)) == 0);
 }

@@ -199,7 +199,7 @@ TEST_CASE("a device that is none, or not one to attach to, is refused", "[bad-in
         {failed, "nothing-here", {"attach", "nothing-here", "nothing-here"}},
         {failed, "attached with chunks of", {"attach", "-c", "64k", "test-origin"}},
         {failed, "attached with chunks of", {"checkpoint", "-n", "x", "-c", "64k", "test-origin"}},
-        {failed, "not attached", {"detach", "test-plain"}},
+        {failed, "nothing-here", {"detach", "test-plain", "nothing-here"}},
         {failed, "has snapshots", {"detach", "test-origin", "test-origin"}},
         {failed, "not attached", {"status", "test-plain"}},
         {failed, "not attached", {"list", "test-plain"}},

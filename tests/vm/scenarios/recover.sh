@@ -136,6 +136,10 @@ dmsetup load vg-lv --table "$(dmsetup table vg-lv | sed "s/linear \([^ ]*\) \([^
 flock --no-fork /run/lock/lvm/V_vg sleep 60 &
 while flock -n /run/lock/lvm/V_vg true; do :; done
 expect 124 'waiting for LVM' timeout 3 dmsnap recover
+# Whoever only passes by does not wait for long, and goes on.
+expect 0 'group vg: cannot lock it: LVM has been at work on it for 3 s' timeout 30 dmsnap attach origin
+expect 0 'cannot lock it' timeout 30 dmsnap detach origin
+expect 0 'origin: it is not attached' timeout 30 dmsnap detach origin
 kill $!
 wait $! || true
 until flock -n /run/lock/lvm/V_vg true; do :; done
@@ -143,13 +147,14 @@ rm -f /run/lock/lvm/V_vg
 expect 0 'vg-lv: an attach that was not finished: undone' dmsnap recover
 [ ! -e /run/lock/lvm/V_vg ] && [ ! -e /run/lock/lvm/V_vg:aux ]
 
-echo "== LVM does not wait for the answer to a question"
+echo "== nobody waits for the answer to a question"
 mkfs.ext4 -qF "$store"
 mkfifo /tmp/answer
 script -qefc "dmsnap create -n asked --store $store vg/lv" /tmp/asked </tmp/answer &
 exec 4>/tmp/answer
 until grep -q 'Overwrite it' /tmp/asked 2>/dev/null; do :; done
 flock -n /run/lock/lvm/V_vg true
+expect 0 '^$' timeout 20 dmsnap recover
 echo n >&4
 exec 4>&-
 wait $! && exit 1
