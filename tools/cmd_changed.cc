@@ -2,13 +2,13 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "base/error.h"
 #include "base/text.h"
+#include "json.h"
 #include "ops/remove.h"
 #include "plan/query.h"
 #include "session.h"
 
 #include <cerrno>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace dmsnap::tool {
 namespace {
@@ -39,8 +39,7 @@ std::string json(
     changed["chunk_size"] = origin.line.chunk.bytes().count;
     changed["complete"] = true;
     changed["extents"] = std::move(extents);
-    const nlohmann::ordered_json report = {{"changed", std::move(changed)}};
-    return report.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return to_text({{"changed", std::move(changed)}}, -1);
 }
 
 Error chain_broken(const std::string& device, const char* reason)

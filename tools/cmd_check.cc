@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
-#include "ops/check.h"
-
 #include "base/text.h"
+#include "json.h"
+#include "ops/check.h"
 #include "session.h"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace dmsnap::tool {
 namespace {
@@ -28,9 +27,7 @@ std::string json(const Problems& problems)
     nlohmann::ordered_json rows = nlohmann::ordered_json::array();
     for (const Problem& problem : problems)
         rows.push_back({{"device", problem.device}, {"problem", problem.what}, {"next_step", problem.next_step}});
-    nlohmann::ordered_json report;
-    report["report"] = nlohmann::ordered_json::array({{{"problem", std::move(rows)}}});
-    return report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return report_text("problem", std::move(rows));
 }
 
 void add(Problems& all, Problems more)

@@ -14,6 +14,16 @@ constexpr Option options[] = {
     {"force,f", nullptr, "remove its snapshots too, unless one is in use"},
 };
 
+/// Not attached is as good as detached, unless what a dead command left could not be mended.
+void require_left_alone(Dm& dm, const BlockDevice& block)
+{
+    const auto info = block.is_dm() ? dm.info(DmName(block.dm_name)) : std::nullopt;
+    if (info && (info->suspended || info->inactive_table))
+        throw Error(printable(block.name()), "detach",
+            fmt::format("it is not attached, and {}", info->suspended ? "suspended" : "another table is loaded for it"),
+            "dmsnap check");
+}
+
 int run_detach(const Arguments& arguments)
 {
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
@@ -30,6 +40,8 @@ int run_detach(const Arguments& arguments)
             ended = checkpoints_of(*origin);
             return plan_detach(machine, *origin, arguments.has("force"));
         });
+        if (plan.empty())
+            require_left_alone(change.dm(), block);
         if (plan.empty())
             log_warning(fmt::format("{}: it is not attached", name));
         change.carry_out(plan);

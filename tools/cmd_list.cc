@@ -2,13 +2,13 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "base/text.h"
 #include "dm/report.h"
+#include "json.h"
 #include "log.h"
 #include "ops/list.h"
 #include "session.h"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace dmsnap::tool {
 namespace {
@@ -75,10 +75,7 @@ std::string json(
             snap[field->id] = field->value(row, style);
         snaps.push_back(std::move(snap));
     }
-    nlohmann::ordered_json report;
-    report["report"] = nlohmann::ordered_json::array({{{"snap", std::move(snaps)}}});
-    // A foreign name may be anything but UTF-8.
-    return report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return report_text("snap", std::move(snaps));
 }
 
 bool fits(const ListedPoint& row, const std::string& object)
@@ -156,8 +153,8 @@ void warn_of_other_interfaces(const Machine& machine)
 {
     for (const OriginState& origin : machine.origins)
         if (!origin.status.details)
-            log_warning(fmt::format("{}: its module has interface {}, and this dmsnap {}: its points cannot be read",
-                origin.name().text(), origin.status.interface, INTERPOSE_INTERFACE));
+            log_warning(fmt::format("{}: its module {}: its points cannot be read", origin.name().text(),
+                other_interface(origin.status.interface)));
 }
 
 int run_list(const Arguments& arguments)

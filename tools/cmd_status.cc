@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "base/text.h"
+#include "json.h"
 #include "session.h"
 
 #include <algorithm>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 namespace dmsnap::tool {
 namespace {
@@ -102,9 +102,7 @@ std::string json(const std::vector<Block>& blocks)
             device[entry.key] = entry.value;
         devices.push_back(std::move(device));
     }
-    nlohmann::ordered_json report;
-    report["report"] = nlohmann::ordered_json::array({{{"device", std::move(devices)}}});
-    return report.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    return report_text("device", std::move(devices));
 }
 
 int run_status(const Arguments& arguments)

@@ -82,12 +82,16 @@ FirstLook look_and_ask(const Arguments& arguments, const std::string& spec)
 {
     const auto dm = start();
     require_interface(*dm, false);
-    const BlockDevice origin = resolve(spec);
-    auto store = read_store(arguments, survey(*dm), origin);
-    if (store && only_signature_refuses(store->facts))
-        store->overwrite =
-            confirm(arguments, printable(store->path), "use it as store", *store_refusal(store->facts, false));
-    return {origin, std::move(store)};
+    FirstLook look{resolve(spec), std::nullopt};
+    try {
+        look.store = read_store(arguments, survey(*dm), look.origin);
+    } catch (const Error&) {
+        return look; // what a dead command left may be in the way, and is mended before the second look
+    }
+    if (only_signature_refuses(look.store->facts))
+        look.store->overwrite = confirm(
+            arguments, printable(look.store->path), "use it as store", *store_refusal(look.store->facts, false));
+    return look;
 }
 
 /// An answer is to what was seen when it was asked for.
@@ -106,7 +110,7 @@ int take(const Arguments& arguments, PointKind kind)
     PointWish wish = wish_of(arguments, kind);
     const std::string& spec = arguments.objects().front();
     std::optional<FirstLook> first;
-    if (arguments.has("store"))
+    if (arguments.has("store") && !arguments.has("yes"))
         first = look_and_ask(arguments, spec);
     Change change(arguments);
     const BlockDevice block = change.hold(spec);
@@ -116,6 +120,8 @@ int take(const Arguments& arguments, PointKind kind)
     auto store = read_store(arguments, machine, block);
     if (first)
         take_over_answer(first->store, store);
+    else if (store)
+        store->overwrite = true;
     wish.new_origin = draw_uuid(machine);
     FreezeFacts freeze = read_freeze_facts(block);
     wish.freeze = std::move(freeze.devices);

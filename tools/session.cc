@@ -26,8 +26,7 @@ namespace {
 /// Says which side to upgrade.
 Error interface_differs(std::uint32_t interface)
 {
-    return Error("module dm-interpose", "use it",
-        fmt::format("it has interface {}, and this dmsnap {}", interface, INTERPOSE_INTERFACE),
+    return Error("module dm-interpose", "use it", "it " + other_interface(interface),
         interface < INTERPOSE_INTERFACE ? "upgrade the module" : "upgrade dmsnap");
 }
 
@@ -108,6 +107,8 @@ Change::Change(const Arguments& arguments, const Purpose& purpose) : dry_run_(is
         patience_.give_up = std::chrono::seconds(3); // what is left may stay for the next one
     mend();
     volumes_.clear();
+    left_to_lvm_ = std::move(busy_);
+    busy_.clear();
 }
 
 void Change::mend()
@@ -147,10 +148,16 @@ bool Change::bar_lvm(const DmInfo& live, const LvmLock::Terms& terms)
 void Change::bar_lvm(const BlockDevice& block)
 {
     volumes_.clear();
-    busy_.clear();
     if (block.is_dm())
         bar_lvm(DmInfo{.name = DmName(block.dm_name), .uuid = block.dm_uuid, .number = block.number}, {});
 }
+
+namespace {
+
+/// Empty for what is no logical volume.
+std::string group_of(const BlockDevice& block) { return volume_group_of(block.dm_name, block.dm_uuid).value_or(""); }
+
+} // namespace
 
 BlockDevice Change::hold(const std::string& spec)
 {
@@ -162,10 +169,11 @@ BlockDevice Change::hold(const std::string& spec)
         BlockDevice held = resolve(spec);
         if (!same_device(seen, held))
             continue;
-        // It may be this one that LVM was busy with.
-        if (!reconciled_.failed.empty())
-            mend();
-        return held;
+        if (!left_to_lvm_.contains(group_of(held)))
+            return held;
+        // This is the one that LVM was busy with.
+        left_to_lvm_.clear();
+        mend();
     }
     throw Error(printable(spec), "find the device", "it is another one at each look", "again");
 }
@@ -285,17 +293,6 @@ FoundPoint require_point(
     }
     return find_point(
         machine, &require_attached(machine, object.substr(0, colon), operation), object.substr(colon + 1));
-}
-
-bool wants_json(const Arguments& arguments)
-{
-    const std::string* format = arguments.value("reportformat");
-    if (format == nullptr || *format == "basic")
-        return false;
-    if (*format == "json")
-        return true;
-    throw Error("report format \"" + printable(*format) + "\"", "use it", "it is neither basic nor json")
-        .as(Fault::usage);
 }
 
 void print(const std::string& text)

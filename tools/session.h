@@ -71,7 +71,8 @@ private:
     std::unique_ptr<Dm> dm_;
     LvmLock::Terms patience_;                // of mend()
     std::map<std::string, LvmLock> volumes_; // by volume group
-    std::set<std::string> busy_;             // volume groups that were waited for in vain
+    std::set<std::string> busy_;             // volume groups that mend() has waited for in vain
+    std::set<std::string> left_to_lvm_;      // those of the first time
     Reconciled reconciled_;
 };
 
@@ -108,9 +109,6 @@ void require_our_interface(const OriginState& origin);
 
 /// A uuid whose ID no device's name has yet.
 Uuid draw_uuid(const Machine& machine);
-
-/// True for "json", false for "basic" or nothing.  Throws Error (Fault::usage).
-bool wants_json(const Arguments& arguments);
 
 /// Writes a result to standard output; throws Error if it does not get there.
 void print(const std::string& text);

@@ -71,9 +71,7 @@ void add_store(Problems& found, const Machine& machine, const OriginState& origi
 void add_origin(Problems& found, const Machine& machine, const OriginState& origin)
 {
     if (!origin.status.details) {
-        found.push_back({origin.name().text(),
-            fmt::format(
-                "its module has interface {}, and this dmsnap {}", origin.status.interface, INTERPOSE_INTERFACE),
+        found.push_back({origin.name().text(), "its module " + other_interface(origin.status.interface),
             "upgrade the one that is older"});
         return;
     }

@@ -153,11 +153,12 @@ private:
     void wake(const OriginState& origin, const DeviceState& base)
     {
         swapping_.insert(base.name());
-        // The base last: as long as it is suspended it tells that it was we.
         Plan plan;
         if (origin.info.suspended)
-            plan.push_back(WakeUp{origin.name(), Visibility::public_device});
-        plan.push_back(WakeUp{base.name(), Visibility::private_device});
+            plan.push_back(WakeUp{origin.name(), Visibility::public_device,
+                SuspendedSwap{origin.name(), base.name(), origin.table, true, {}}});
+        else
+            plan.push_back(WakeUp{base.name(), Visibility::private_device});
         repair(origin.name(), "a swap that was not finished", "undone", std::move(plan), origin.info);
     }
 

@@ -124,9 +124,18 @@ void require_swapped(const DmName& name, const Table& before, Dm& dm)
         throw Error(name.text(), "swap its table", "the kernel dropped the new table");
 }
 
-/// A resume swaps in what is loaded, whoever did it.
-void require_ours_loaded(const DmName& name, const Table& ours, Dm& dm)
+/// Somebody's resume has done it already.
+bool swapped_by_others(const DmName& name, const Table& ours, Dm& dm)
 {
+    const auto info = dm.info(name);
+    return info && info->live_table && !info->suspended && !info->inactive_table && dm.table(name) == ours;
+}
+
+/// A resume swaps in what is loaded, whoever did it, and in the place of whatever runs by then.
+void require_ours_loaded(const DmName& name, const Table& before, const Table& ours, Dm& dm)
+{
+    if (dm.table(name) != before)
+        throw Error(name.text(), "swap its table", "somebody else has given it another table meanwhile", "again");
     const Table now = dm.inactive_table(name);
     if (now.empty())
         throw Error(name.text(), "swap its table", "somebody has cleared the new table meanwhile");
@@ -136,7 +145,10 @@ void require_ours_loaded(const DmName& name, const Table& ours, Dm& dm)
 
 void perform(const Resume& step, Execution& run)
 {
-    require_ours_loaded(step.name, run.loaded[step.name], run.dm);
+    const Table& ours = run.loaded[step.name];
+    if (swapped_by_others(step.name, ours, run.dm))
+        return;
+    require_ours_loaded(step.name, step.before, ours, run.dm);
     try {
         run.dm.resume(step.name, Visibility::public_device);
     } catch (const Error&) {
@@ -152,7 +164,7 @@ void perform(const SwapSuspended& step, Execution& run)
 {
     if (!step.found.empty())
         run.loaded[step.swap.name] = step.found;
-    require_ours_loaded(step.swap.name, run.loaded[step.swap.name], run.dm);
+    require_ours_loaded(step.swap.name, step.swap.before, run.loaded[step.swap.name], run.dm);
     run.dm.swap_suspended(step.swap);
     require_swapped(step.swap.name, step.swap.before, run.dm);
 }
@@ -161,7 +173,10 @@ void perform(const WakeUp& step, Execution& run)
 {
     if (require_info(run.dm, step.name, "resume it").inactive_table)
         throw another_is_loaded(step.name, "resume it");
-    run.dm.resume(step.name, step.visibility);
+    if (step.both)
+        run.dm.swap_suspended(*step.both);
+    else
+        run.dm.resume(step.name, step.visibility);
 }
 
 void perform(const Remove& step, Execution& run)
@@ -338,11 +353,14 @@ void undo(const SwapSuspended& step, Execution& run)
     const SuspendedSwap& swap = step.swap;
     const DmInfo info = require_info(run.dm, swap.name, "restore its table");
     const Table now = run.dm.table(swap.name);
+    const bool back_to_base = interpose_line(swap.before) != nullptr;
     if (info.inactive_table)
         run.dm.clear(swap.name);
+    // What was written since the live device runs waits in its base, and to suspend the device would be to wait for that.
+    if (now == swap.before && !info.suspended && back_to_base)
+        run.dm.resume(swap.base, Visibility::private_device);
     if (now != swap.before)
         run.dm.load(swap.name, swap.before);
-    const bool back_to_base = interpose_line(swap.before) != nullptr;
     if (now != swap.before || info.suspended || runs(run.dm.info(swap.base)) != back_to_base)
         run.dm.swap_suspended({swap.name, swap.base, now, back_to_base, {}});
     if (run.dm.table(swap.name) != swap.before)
@@ -455,11 +473,8 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const Resume& s) {
                 return commands({Load{s.name, s.before}, s});
             },
-            [&](const SwapSuspended& s) {
-                const bool back = !s.swap.to_base;
-                return commands(
-                    {Load{s.swap.name, s.swap.before}, SwapSuspended{{s.swap.name, s.swap.base, {}, back, {}}}});
-            },
+            // Which of the two tables may run is for those who look at both.
+            [&](const SwapSuspended&) { return std::vector<std::string>{"dmsnap recover"}; },
             [&](const Remove& s) { return runs_once(s.device.table) ? commands({}) : commands({Create{s.device}}); },
             [&](const UseStore& s) {
                 return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});
@@ -529,16 +544,16 @@ public:
 private:
     void go_back(const Step& step)
     {
-        const auto swap = swap_of(step);
-        const Stranger stranger = swap ? find_stranger(swap->name, swap->before, run_) : Stranger::none;
-        if (stranger != Stranger::none) {
-            leave(*swap, stranger);
-            return;
-        }
-        if (ends_with_attach(step))
-            return;
-        report(progress_, "undo " + to_text(step));
         try {
+            const auto swap = swap_of(step);
+            const Stranger stranger = swap ? find_stranger(swap->name, swap->before, run_) : Stranger::none;
+            if (stranger != Stranger::none) {
+                leave(*swap, stranger);
+                return;
+            }
+            if (ends_with_attach(step))
+                return;
+            report(progress_, "undo " + to_text(step));
             std::visit([&](const auto& s) { undo(s, run_); }, step);
         } catch (const Error& error) {
             report(progress_, fmt::format("not undone: {}\n", error.what()));
@@ -578,7 +593,7 @@ private:
         return std::any_of(first_, last_, [&](const Step& earlier) {
             const auto swap = swap_of(earlier);
             return swap && swap->name == name && interpose_line(swap->before) == nullptr &&
-                   find_stranger(name, swap->before, run_) != Stranger::loaded;
+                   find_stranger(name, swap->before, run_) == Stranger::none;
         });
     }
 

@@ -65,6 +65,7 @@ struct SwapSuspended {
 struct WakeUp {
     DmName name;
     Visibility visibility;
+    std::optional<SuspendedSwap> both = {}; ///< with a base that sleeps too: udev reads the device as soon as it runs
     bool operator==(const WakeUp&) const = default;
 };
 

@@ -99,6 +99,11 @@ ImageStatus parse_image_status(std::string_view line)
     return status;
 }
 
+std::string other_interface(std::uint32_t interface)
+{
+    return fmt::format("has interface {}, and this dmsnap {}", interface, INTERPOSE_INTERFACE);
+}
+
 std::string to_text(const InterposeStatus& status)
 {
     std::string text = fmt::format("{} {} {}", status.interface, status.generation.text(), status.state);

@@ -86,6 +86,9 @@ InterposeStatus parse_interpose_status(std::string_view line);
 StoreStatus parse_store_status(std::string_view line);
 ImageStatus parse_image_status(std::string_view line);
 
+/// "has interface 2, and this dmsnap 1"
+std::string other_interface(std::uint32_t interface);
+
 std::string to_text(const InterposeStatus& status);
 std::string to_text(const StoreStatus& status);
 std::string to_text(const ImageStatus& status);
