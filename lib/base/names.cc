@@ -105,4 +105,19 @@ DmName::DmName(std::string text) : text_(std::move(text))
             fmt::format("a device-mapper name has 1 to {} characters and no \"/\"", dm_name_max));
 }
 
+std::optional<LvmName> split_lvm_name(std::string_view dm_name)
+{
+    std::string group;
+    for (std::size_t i = 0; i < dm_name.size(); ++i) {
+        if (dm_name[i] == '-') {
+            if (dm_name.substr(i + 1, 1) != "-")
+                return group.empty() ? std::nullopt
+                                     : std::optional<LvmName>({group, std::string(dm_name.substr(i + 1))});
+            ++i; // a hyphen of the name itself is doubled
+        }
+        group += dm_name[i];
+    }
+    return std::nullopt;
+}
+
 } // namespace dmsnap

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <compare>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,5 +64,14 @@ public:
 private:
     std::string text_;
 };
+
+/// What LVM calls the device of a logical volume: "VG-LV", where a "-" of the VG's own is doubled.
+struct LvmName {
+    std::string group;
+    std::string volume; ///< as it stands there: doubled hyphens, "-tpool" and the like
+};
+
+/// Nothing if the name is not of this form.
+std::optional<LvmName> split_lvm_name(std::string_view dm_name);
 
 } // namespace dmsnap

@@ -3,6 +3,7 @@
 #include "machine/lvm_lock.h"
 
 #include "base/error.h"
+#include "base/names.h"
 #include "base/text.h"
 
 #include <cerrno>
@@ -125,16 +126,8 @@ std::optional<std::string> volume_group_of(const std::string& dm_name, const std
 {
     if (!dm_uuid.starts_with("LVM-"))
         return std::nullopt;
-    std::string group;
-    for (std::size_t i = 0; i < dm_name.size(); ++i) {
-        if (dm_name[i] == '-') {
-            if (i + 1 == dm_name.size() || dm_name[i + 1] != '-')
-                return group.empty() ? std::nullopt : std::optional(group);
-            ++i; // a hyphen of the name itself is doubled
-        }
-        group += dm_name[i];
-    }
-    return std::nullopt;
+    const auto name = split_lvm_name(dm_name);
+    return name ? std::optional(name->group) : std::nullopt;
 }
 
 } // namespace dmsnap

@@ -26,27 +26,16 @@ Error refused(const Candidate& candidate, std::string reason, std::string next_s
 constexpr std::string_view parts_of_volumes[] = {"_cdata", "_cmeta", "_corig", "_cpool", "_cvol", "_iorig", "_mimage",
     "_mlog", "_pmspare", "_rimage", "_rmeta", "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig"};
 
-/// The LV in "VG-LV", where a "-" of the VG's own is doubled.
-std::string_view volume_in(std::string_view dm_name)
-{
-    for (std::size_t i = 0; i < dm_name.size(); ++i)
-        if (dm_name[i] == '-') {
-            if (dm_name.substr(i + 1, 1) != "-")
-                return dm_name.substr(i + 1);
-            ++i;
-        }
-    return {};
-}
-
 /// "LVM-", the VG's uuid and the LV's, and for some of LVM's own devices a suffix.
 bool is_part_of_volume(const DmInfo& info)
 {
     constexpr std::size_t uuid_of_volume = 4 + 32 + 32;
     if (!info.uuid.starts_with("LVM-"))
         return false;
+    const auto name = split_lvm_name(info.name.text());
     return info.uuid.size() > uuid_of_volume ||
-           std::any_of(std::begin(parts_of_volumes), std::end(parts_of_volumes),
-               [&](std::string_view part) { return volume_in(info.name.text()).find(part) != std::string_view::npos; });
+           (name && std::any_of(std::begin(parts_of_volumes), std::end(parts_of_volumes),
+                        [&](std::string_view part) { return name->volume.find(part) != std::string::npos; }));
 }
 
 /// Targets that stay where they are, and what to do about it.

@@ -5,9 +5,36 @@
 #include "base/error.h"
 #include "ops/naming.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace dmsnap {
+namespace {
+
+bool has_image(const OriginState& origin, const DmName& name)
+{
+    return std::any_of(
+        origin.images.begin(), origin.images.end(), [&](const ImageState& image) { return image.info.name == name; });
+}
+
+/// Images of all devices share one space of names.
+Error image_name_taken(
+    const Machine& machine, const DmName& name, const std::string& subject, const std::string& operation)
+{
+    for (const OriginState& origin : machine.origins)
+        if (has_image(origin, name))
+            return Error(subject, operation,
+                fmt::format("{} has a snapshot of that name, whose image is {}", origin.name().text(), name.text()),
+                "another name: images share one space of names");
+    for (const OriginState& origin : machine.gone)
+        if (has_image(origin, name))
+            return Error(subject, operation,
+                fmt::format("{} is the image of an ended snapshot, whose device was given another table", name.text()),
+                fmt::format("dmsnap remove {}, or another name", origin.points.front().name.text()));
+    return Error(subject, operation, fmt::format("a device-mapper device \"{}\" exists", name.text()), "another name");
+}
+
+} // namespace
 
 void require_unused(const ImageState& image)
 {
@@ -28,8 +55,7 @@ void require_name_free(const Machine& machine, const OriginState* origin, PointK
     if (origin != nullptr && origin->find(name) != nullptr)
         throw Error(subject, operation, "it has a point of that name", "another name");
     if (kind == PointKind::snapshot && machine.has_name(image_name(name)))
-        throw Error(subject, operation, fmt::format("a device-mapper device \"{}\" exists", image_name(name).text()),
-            "another name");
+        throw image_name_taken(machine, image_name(name), subject, operation);
 }
 
 Plan plan_remove_image(const Machine& machine, const ImageState& image)

@@ -60,15 +60,18 @@ Plan plan_remove(const Machine& machine, const OriginState& origin, const Point&
 FoundPoint find_point(const Machine& machine, const OriginState* only, const std::string& name)
 {
     const PointName wanted(name);
+    const auto uuid = Uuid::from_text(name);
+    const auto is_wanted = [&](const Point& point) { return uuid ? point.uuid == *uuid : point.name == wanted; };
     std::vector<FoundPoint> found;
+    const auto search = [&](const OriginState& origin) {
+        if (const Point* point = find_if(origin, is_wanted))
+            found.push_back({&origin, point});
+    };
     for (const OriginState& origin : machine.origins)
         if (only == nullptr || only == &origin)
-            if (const Point* point = origin.find(wanted))
-                found.push_back({&origin, point});
-    for (const OriginState& origin : machine.gone)
-        if (only == nullptr)
-            if (const Point* point = origin.find(wanted))
-                found.push_back({&origin, point});
+            search(origin);
+    if (only == nullptr)
+        std::for_each(machine.gone.begin(), machine.gone.end(), search);
     if (found.empty())
         throw Error(name, "find it",
             only != nullptr ? only->name().text() + " has no such point" : "there is no such point",
@@ -77,7 +80,8 @@ FoundPoint find_point(const Machine& machine, const OriginState* only, const std
         throw Error(name, "find it",
             fmt::format(
                 "{} and {} have a point of that name", found[0].origin->name().text(), found[1].origin->name().text()),
-            fmt::format("{}:{}, or --device", found[0].origin->name().text(), name));
+            fmt::format("{}:{}, or the uuid that dmsnap list -o snap_name,origin,snap_uuid shows",
+                found[0].origin->name().text(), name));
     return found.front();
 }
 

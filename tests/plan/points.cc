@@ -7,6 +7,7 @@
 #include "ops/change.h"
 #include "ops/check.h"
 #include "ops/list.h"
+#include "ops/parts.h"
 
 using namespace dmsnap;
 using namespace dmsnap::test;
@@ -113,6 +114,9 @@ TEST_CASE("a name is given once an origin, and an image's once a machine", "[pla
     World world = world_with_snapshot(linear_world());
     CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), snapshot_wish("s1", Q), {}); }) ==
           "it has a point of that name");
+    CHECK(reason_of([&] {
+        require_name_free(world.machine(), nullptr, PointKind::snapshot, PointName("s1"), "vg-var", "rename");
+    }) == "vg-home has a snapshot of that name, whose image is dmsnap-s1");
     world.dm.add("dmsnap-s2", "0 8 error\n");
     CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {}); }) ==
           "a device-mapper device \"dmsnap-s2\" exists");
@@ -341,6 +345,9 @@ TEST_CASE("a name that two devices have must be told apart", "[plan]")
     machine.origins.at(1).info.name = DmName("vg-var");
     CHECK(reason_of([&] { find_point(machine, nullptr, "s1"); }) == "vg-home and vg-var have a point of that name");
     CHECK(find_point(machine, &machine.origins.at(1), "s1").origin == &machine.origins.at(1));
+    machine.origins.at(1).points.front().uuid = Q;
+    CHECK(find_point(machine, nullptr, Q.text()).origin == &machine.origins.at(1));
+    CHECK(reason_of([&] { find_point(machine, nullptr, R.text()); }) == "there is no such point");
 }
 
 TEST_CASE("what a dead command left behind is found, and nothing else", "[plan]")
@@ -371,6 +378,9 @@ TEST_CASE("an image whose origin lost its table is listed as invalid and can be 
     CHECK(attributes(rows.front()) == "sr--I-----");
     const FoundPoint found = find_point(machine, nullptr, "s1");
     CHECK(to_text(plan_remove(machine, *found.origin, *found.point, false)) == "remove  dmsnap-s1\n");
+    CHECK(find_point(machine, nullptr, found.point->uuid.text()).point == found.point);
+    CHECK(reason_of([&] { plan_take(machine, world.candidate(), snapshot_wish("s1", Q), {}); }) ==
+          "dmsnap-s1 is the image of an ended snapshot, whose device was given another table");
 }
 
 TEST_CASE("a device whose table is lost takes nothing on, and a detach makes it what it was", "[plan]")
