@@ -536,8 +536,11 @@ public:
     /// The commands for what could not be undone, and remarks on what is somebody else's.
     std::vector<std::string> go() &&
     {
-        while (last_ != first_ && !stays_)
-            go_back(*--last_);
+        while (last_ != first_) {
+            const Step& step = *--last_;
+            if (!stays_ || opens_store(step))
+                go_back(step);
+        }
         return std::move(left_);
     }
 
@@ -563,6 +566,13 @@ private:
                 while (last_ != first_)
                     append_by_hand(*--last_);
         }
+    }
+
+    /// A device that stays attached stands on all that was made for it but this.
+    static bool opens_store(const Step& step)
+    {
+        const auto* create = std::get_if<Create>(&step);
+        return create != nullptr && target_type(create->device.table.front().target) == INTERPOSE_TARGET_STORE;
     }
 
     void leave(const Swap& swap, Stranger stranger)
@@ -608,7 +618,7 @@ private:
     Execution& run_;
     const Progress& progress_;
     std::vector<std::string> left_;
-    bool stays_ = false; ///< what follows is needed as long as the device is attached
+    bool stays_ = false; ///< the device stays attached
 };
 
 std::vector<std::string> rest_by_hand(Plan::const_iterator first, Plan::const_iterator last)

@@ -56,6 +56,7 @@ TEST_CASE("attach moves tables that may be active twice, and no others", "[plan]
         {"0 4096 linear 8:16 0\n4096 4096 zero\n", "\"zero\", which cannot be moved"},
         {"0 8192 writecache s 8:16 8:32 4096 0\n", "cached"},
         {"0 8192 raid raid1 5 0 region_size 1024 rebuild 1 2 8:16 8:32 8:48 8:64\n", "\"rebuild\""},
+        {"0 8192 raid raid1 5 0 region_size 1024 max_write_behind 256 2 8:16 8:32 8:48 8:64\n", "halved"},
     };
     for (const auto& [table, reason] : immovable) {
         INFO(table);
