@@ -15,13 +15,14 @@ constexpr Option options[] = {
 };
 
 /// Not attached is as good as detached, unless what a dead command left could not be mended.
-void require_left_alone(Dm& dm, const BlockDevice& block)
+void say_not_attached(Dm& dm, const BlockDevice& block, const std::string& name)
 {
     const auto info = block.is_dm() ? dm.info(DmName(block.dm_name)) : std::nullopt;
     if (info && (info->suspended || info->inactive_table))
-        throw Error(printable(block.name()), "detach",
+        throw Error(name, "detach",
             fmt::format("it is not attached, and {}", info->suspended ? "suspended" : "another table is loaded for it"),
             "dmsnap check");
+    log_warning(fmt::format("{}: it is not attached", name));
 }
 
 int run_detach(const Arguments& arguments)
@@ -41,9 +42,7 @@ int run_detach(const Arguments& arguments)
             return plan_detach(machine, *origin, arguments.has("force"));
         });
         if (plan.empty())
-            require_left_alone(change.dm(), block);
-        if (plan.empty())
-            log_warning(fmt::format("{}: it is not attached", name));
+            say_not_attached(change.dm(), block, name);
         change.carry_out(plan);
         if (ended > 0 && !change.dry_run())
             log_warning(

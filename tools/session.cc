@@ -41,6 +41,9 @@ void log_warning_line(const std::string& line) { log_warning(line); }
 /// A line of a plan, without its end.
 void log_step(const std::string& line) { log_info(line.substr(0, line.find_last_not_of('\n') + 1)); }
 
+/// Empty for what is no logical volume.
+std::string group_of(const BlockDevice& block) { return volume_group_of(block.dm_name, block.dm_uuid).value_or(""); }
+
 bool is_dry_run(const Arguments& arguments) { return arguments.has("dry-run") || arguments.has("test"); }
 
 Error not_undone(const Outcome& outcome)
@@ -138,7 +141,8 @@ bool Change::bar_lvm(const DmInfo& live, const LvmLock::Terms& terms)
     if (dry_run_ || !group || volumes_.count(*group) != 0)
         return false;
     if (busy_.count(*group) != 0)
-        throw Error("volume group " + printable(*group), "lock it", "LVM is still at work on it");
+        throw Error(
+            "volume group " + printable(*group), "lock it", "LVM is still at work on it", "again when LVM is done");
     busy_.insert(*group);
     volumes_.emplace(*group, LvmLock(*group, log_warning_line, terms));
     busy_.erase(*group);
@@ -151,13 +155,6 @@ void Change::bar_lvm(const BlockDevice& block)
     if (block.is_dm())
         bar_lvm(DmInfo{.name = DmName(block.dm_name), .uuid = block.dm_uuid, .number = block.number}, {});
 }
-
-namespace {
-
-/// Empty for what is no logical volume.
-std::string group_of(const BlockDevice& block) { return volume_group_of(block.dm_name, block.dm_uuid).value_or(""); }
-
-} // namespace
 
 BlockDevice Change::hold(const std::string& spec)
 {

@@ -71,8 +71,8 @@ private:
     std::unique_ptr<Dm> dm_;
     LvmLock::Terms patience_;                // of mend()
     std::map<std::string, LvmLock> volumes_; // by volume group
-    std::set<std::string> busy_;             // volume groups that mend() has waited for in vain
-    std::set<std::string> left_to_lvm_;      // those of the first time
+    std::set<std::string> busy_;             // volume groups that were waited for in vain
+    std::set<std::string> left_to_lvm_;      // of those, what the first mend() has not mended
     Reconciled reconciled_;
 };
 

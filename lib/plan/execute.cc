@@ -618,7 +618,7 @@ private:
     Execution& run_;
     const Progress& progress_;
     std::vector<std::string> left_;
-    bool stays_ = false; ///< the device stays attached
+    bool stays_ = false; ///< the device stays as it is, and what it stands on with it
 };
 
 std::vector<std::string> rest_by_hand(Plan::const_iterator first, Plan::const_iterator last)

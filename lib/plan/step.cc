@@ -158,7 +158,7 @@ std::string by_hand(const Step& step)
             [](const Clear& s) { return "dmsetup clear " + shell_word(s.name.text()); },
             [](const Resume& s) { return "dmsetup resume --nolockfs " + shell_word(s.name.text()); },
             [](const SwapSuspended& s) { return dmsetup_swap(s.swap); },
-            [](const WakeUp& s) { return "dmsetup resume --nolockfs " + shell_word(s.name.text()); },
+            [](const WakeUp&) { return std::string("dmsnap recover"); },
             [](const Remove& s) { return "dmsetup remove " + shell_word(s.device.name.text()); },
             [](const SyncFilesystems& s) {
                 std::string command = "sync --file-system";
