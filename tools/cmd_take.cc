@@ -84,8 +84,15 @@ FirstLook look_and_ask(const Arguments& arguments, const std::string& spec)
     require_interface(*dm, false);
     FirstLook look{resolve(spec), std::nullopt};
     try {
-        look.store = read_store(arguments, survey(*dm), look.origin);
-    } catch (const Error&) {
+        look.store = outwait([&] {
+            auto store = read_store(arguments, survey(*dm), look.origin);
+            if (may_pass(store->facts))
+                require_fit(*store);
+            return store;
+        });
+    } catch (const Error& error) {
+        if (error.fault() == Fault::in_use)
+            throw;
         return look; // what a dead command left may be in the way, and is mended before the second look
     }
     if (only_signature_refuses(look.store->facts))
@@ -116,18 +123,20 @@ int take(const Arguments& arguments, PointKind kind)
     const BlockDevice block = change.hold(spec);
     if (first && !same_device(first->origin, block))
         throw Error(printable(spec), "find the device", "it has become another one meanwhile", "again");
-    const Machine machine = survey(change.dm());
-    auto store = read_store(arguments, machine, block);
-    if (first)
-        take_over_answer(first->store, store);
-    else if (store)
-        store->overwrite = true;
-    wish.new_origin = draw_uuid(machine);
-    FreezeFacts freeze = read_freeze_facts(block);
-    wish.freeze = std::move(freeze.devices);
-    wish.mount_points = std::move(freeze.mount_points);
-    wish.suspended = std::move(freeze.suspended);
-    const Outcome outcome = change.carry_out(plan_take(machine, read_candidate(change.dm(), block), wish, store));
+    const Plan plan = change.plan([&](const Machine& machine) {
+        auto store = read_store(arguments, machine, block);
+        if (first)
+            take_over_answer(first->store, store);
+        else if (store)
+            store->overwrite = true;
+        wish.new_origin = draw_uuid(machine);
+        FreezeFacts freeze = read_freeze_facts(block);
+        wish.freeze = std::move(freeze.devices);
+        wish.mount_points = std::move(freeze.mount_points);
+        wish.suspended = std::move(freeze.suspended);
+        return plan_take(machine, read_candidate(change.dm(), block), wish, store);
+    });
+    const Outcome outcome = change.carry_out(plan);
     if (outcome.taken)
         log_info(fmt::format("{}: {} \"{}\" is {}, {}-consistent", block.name(), to_text(kind), wish.name.text(),
             outcome.taken->point.text(), to_text(outcome.taken->consistency)));

@@ -17,7 +17,6 @@
 #include <cstdio>
 #include <fmt/format.h>
 #include <iostream>
-#include <thread>
 #include <unistd.h>
 
 namespace dmsnap::tool {
@@ -192,18 +191,7 @@ bool confirm(
 
 Plan Change::plan(const std::function<Plan(const Machine& machine)>& make)
 {
-    using Clock = std::chrono::steady_clock;
-    // As long as libdevmapper goes on trying to remove what somebody has open.
-    const auto end = Clock::now() + std::chrono::seconds(5);
-    for (;;) {
-        try {
-            return make(survey(*dm_));
-        } catch (const Error& error) {
-            if (error.fault() != Fault::in_use || Clock::now() >= end)
-                throw;
-        }
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
+    return outwait([&] { return make(survey(*dm_)); });
 }
 
 Outcome Change::carry_out(const Plan& plan)

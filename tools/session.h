@@ -15,12 +15,14 @@
 #include "plan/execute.h"
 #include "world/block_device.h"
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace dmsnap::tool {
@@ -55,7 +57,7 @@ public:
     /// What `spec` names once LVM is kept away from it.  Throws Error if it never stays one device.
     BlockDevice hold(const std::string& spec);
 
-    /// Makes a plan of what is there; again for some seconds as long as it fails for what may pass (Fault::in_use).
+    /// Makes a plan of what is there, and outwaits what may pass.
     Plan plan(const std::function<Plan(const Machine& machine)>& make);
 
     /// Carries out a plan, or prints it.  Throws the Error of a plan that was undone; of one that was not, prints the
@@ -75,6 +77,23 @@ private:
     std::set<std::string> left_to_lvm_;      // of those, what the first mend() has not mended
     Reconciled reconciled_;
 };
+
+/// What `act` gives; again for some seconds as long as it fails for what may pass (Fault::in_use).
+template <typename Act> auto outwait(Act act)
+{
+    using Clock = std::chrono::steady_clock;
+    // As long as libdevmapper goes on trying to remove what somebody has open.
+    const auto end = Clock::now() + std::chrono::seconds(5);
+    for (;;) {
+        try {
+            return act();
+        } catch (const Error& error) {
+            if (error.fault() != Fault::in_use || Clock::now() >= end)
+                throw;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+}
 
 /// Asks on a terminal; elsewhere throws Error that names --yes.  A dry run takes a yes for granted.
 bool confirm(

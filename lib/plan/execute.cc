@@ -112,30 +112,31 @@ void perform(const Clear& step, Execution& run)
         throw Error(step.name.text(), "clear its table", "another one has come meanwhile");
 }
 
-bool swapped(const DmName& name, const Table& before, Dm& dm)
-{
-    const DmInfo info = require_info(dm, name, "resume");
-    return !info.suspended && !info.inactive_table && info.live_table && dm.table(name) != before;
-}
-
-void require_swapped(const DmName& name, const Table& before, Dm& dm)
-{
-    if (!swapped(name, before, dm))
-        throw Error(name.text(), "swap its table", "the kernel dropped the new table");
-}
-
-/// Somebody's resume has done it already.
-bool swapped_by_others(const DmName& name, const Table& ours, Dm& dm)
+/// It runs, has nothing else loaded, and what it runs is ours.
+bool runs_ours(const DmName& name, const Table& ours, Dm& dm)
 {
     const auto info = dm.info(name);
     return info && info->live_table && !info->suspended && !info->inactive_table && dm.table(name) == ours;
+}
+
+/// What the kernel runs counts, not what a resume says.
+void require_swapped(const DmName& name, const Table& before, Dm& dm)
+{
+    const DmInfo info = require_info(dm, name, "swap its table");
+    if (info.suspended || info.inactive_table || !info.live_table || dm.table(name) == before)
+        throw Error(name.text(), "swap its table", "the kernel dropped the new table");
+}
+
+Error another_runs(const DmName& name)
+{
+    return Error(name.text(), "swap its table", "somebody else has given it another table meanwhile", "again");
 }
 
 /// A resume swaps in what is loaded, whoever did it, and in the place of whatever runs by then.
 void require_ours_loaded(const DmName& name, const Table& before, const Table& ours, Dm& dm)
 {
     if (dm.table(name) != before)
-        throw Error(name.text(), "swap its table", "somebody else has given it another table meanwhile", "again");
+        throw another_runs(name);
     const Table now = dm.inactive_table(name);
     if (now.empty())
         throw Error(name.text(), "swap its table", "somebody has cleared the new table meanwhile");
@@ -146,18 +147,20 @@ void require_ours_loaded(const DmName& name, const Table& before, const Table& o
 void perform(const Resume& step, Execution& run)
 {
     const Table& ours = run.loaded[step.name];
-    if (swapped_by_others(step.name, ours, run.dm))
+    if (runs_ours(step.name, ours, run.dm)) // by somebody's resume
         return;
     require_ours_loaded(step.name, step.before, ours, run.dm);
     try {
         run.dm.resume(step.name, Visibility::public_device);
     } catch (const Error&) {
-        // Interrupted after the swap: what the kernel runs counts.
-        if (swapped(step.name, step.before, run.dm))
+        // Interrupted after the swap?
+        if (runs_ours(step.name, ours, run.dm))
             return;
         throw;
     }
     require_swapped(step.name, step.before, run.dm);
+    if (!runs_ours(step.name, ours, run.dm))
+        throw another_runs(step.name);
 }
 
 void perform(const SwapSuspended& step, Execution& run)
@@ -583,7 +586,9 @@ private:
         if (stranger == Stranger::swapped)
             remark("given it another table, which is left alone");
         else if (run_.dm.table(swap.name) != swap.before)
-            remark("loaded another table for it, which is left alone: so it stays attached");
+            remark(interpose_line(swap.before) == nullptr
+                       ? "loaded another table for it, which is left alone: so it stays attached"
+                       : "loaded another table for it, which is left alone: so it keeps the one it has");
         else if (require_info(run_.dm, swap.name, "see whether it runs").suspended)
             remark("loaded another table for it, which is left alone: so it stays suspended");
         else

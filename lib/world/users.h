@@ -27,6 +27,8 @@ struct Users {
 
     /// Whether it is in use by what does not go by itself.
     bool lasting() const { return !mounts.empty() || !holders.empty() || swap; }
+    /// Whether somebody has it open, and may only be looking.
+    bool passing() const { return !lasting() && !processes.empty(); }
     bool none() const { return mounts.empty() && holders.empty() && !swap && processes.empty(); }
 };
 

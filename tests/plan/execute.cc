@@ -267,6 +267,21 @@ TEST_CASE("a table that somebody loads in between is neither swapped in nor clea
         }
 }
 
+TEST_CASE("a stranger's table that overtakes ours at the swap is no success, and left alone", "[plan]")
+{
+    for (const auto& make : {linear_world, segmented_world}) {
+        World world = make();
+        const Table table = parse_table("0 8192 linear 8:16 384\n");
+        const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+        world.dm.overtakes = table;
+        const Outcome outcome = execute(plan, world.dm, world.host, {});
+        REQUIRE(outcome.error);
+        CHECK(outcome.error->subject() == "vg-home");
+        CHECK(world.dm.devices[world.device].live == table);
+        CHECK(world.dm.devices.size() == 1);
+    }
+}
+
 TEST_CASE("neither a removal nor the undo of a renaming touches another device of that name", "[plan]")
 {
     World world = world_with_snapshot(linear_world());

@@ -109,6 +109,8 @@ public:
     bool udev = true;
     /// The next resume that swaps tables loses the new one and leaves the old one suspended.
     bool swap_fails = false;
+    /// A stranger loads it at the last moment before the next resume that swaps tables.
+    Table overtakes;
     /// Of every raid there is: a letter for each leg.
     std::string legs = "AA";
     /// Devices that do not tell their status.
@@ -230,6 +232,8 @@ public:
             device.suspended = true;
             throw Error(name.text(), "resume it", EIO);
         }
+        if (!overtakes.empty() && !device.inactive.empty())
+            device.inactive = std::exchange(overtakes, {});
         trouble.during(name.text(), [&] { start(device); });
     }
 

@@ -156,6 +156,11 @@ TEST_CASE("a store in use is refused whatever the answer, a signature only witho
     facts = clean_store();
     facts.users.mounts = {{"/mnt", "ext4"}};
     refused_always(facts);
+    CHECK_FALSE(may_pass(facts));
+    facts = clean_store();
+    facts.users.processes = {{17, "(udev-worker)"}};
+    refused_always(facts);
+    CHECK(may_pass(facts));
     facts = clean_store();
     facts.users.swap = true;
     refused_always(facts);
@@ -165,6 +170,9 @@ TEST_CASE("a store in use is refused whatever the answer, a signature only witho
     facts = clean_store();
     facts.claimed = true;
     refused_always(facts);
+    CHECK(may_pass(facts));
+    facts.to_origin = StackRelation::above; // the claim is its own
+    CHECK_FALSE(may_pass(facts));
     facts = clean_store();
     facts.device.read_only = true;
     refused_always(facts);

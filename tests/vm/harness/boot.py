@@ -54,8 +54,8 @@ def tsc_khz():
 class Boot:
     """One boot of one kernel, watched from the host.
 
-    Emulated processors run in parallel unless something in it patches code, or `careful` asks for it: a kernel that
-    patches itself, as each does while it boots, is now and then executed half patched by another emulated processor.
+    Emulated processors take turns unless a test asks for parallel ones: with as many guests as there are processors here
+    that is faster, and a kernel that patches its own code is not executed half patched by another emulated processor.
     """
 
     def __init__(self, options, work, tests, careful=False):
@@ -76,8 +76,8 @@ class Boot:
         if debug:
             # With KASAN and lockdep emulated, systemd takes a minute to start, and so do rules for disks nobody uses.
             append += ["dmsnap.tiny", "brd.rd_nr=0", "loop.max_loop=0", "null_blk.nr_devices=0", "scsi_debug.add_host=0"]
-        careful = careful or any(test.single_thread for test in tests)
-        self.thread = options.thread or ("single" if careful else "multi")
+        parallel = any(test.parallel for test in tests) and not careful
+        self.thread = options.thread or ("multi" if parallel else "single")
         self.machine = Machine(options.kernel_folder, options.image, options.initrd, options.payload,
                                self.job, self.logs, memory=options.memory or ("3G" if debug else "2G"),
                                smp=options.smp, thread=self.thread, accel=options.accel, append=append + options.append,
@@ -90,8 +90,7 @@ class Boot:
     def _write_job(self):
         for name in ("agent", "tiny-init", "dmsnap-guest.service"):
             shutil.copy(HARNESS / "guest" / name, self.job)
-        column = "debug" if self.kernel == "debug" and self.options.rounds == "short" else self.options.rounds
-        environment = tables.environment(column)
+        environment = tables.environment(self.options.rounds + ("-debug" if self.kernel == "debug" else ""))
         (self.job / "environment").write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
         if self.options.command is not None:
             (self.job / "command").write_text(self.options.command + "\n")
@@ -137,8 +136,8 @@ class Boot:
         return False
 
     def deserves_another(self):
-        """A boot that never came to its job has run nothing of dmsnap: where that can be the emulator's fault, another one
-        with processors that take turns may follow."""
+        """A boot that never came to its job has run nothing of dmsnap: where its processors were parallel, which breaks a
+        kernel that patches itself now and then, another one with processors that take turns may follow."""
         return not self.ready and self.thread == "multi" and not self.options.thread
 
     def run_command(self):

@@ -30,8 +30,8 @@ class Test:
     sets: tuple
 
     @property
-    def single_thread(self):
-        return self.boot.startswith("single")
+    def parallel(self):
+        return self.boot == "parallel"
 
     @property
     def other_interface(self):
@@ -64,7 +64,7 @@ def groups(selected):
     """Lists of tests that may share a boot: those that are emulated alike; one that is alone shares its with nobody."""
     shared = {}
     for test in selected:
-        shared.setdefault(test.name if test.boot.endswith("alone") else test.single_thread, []).append(test)
+        shared.setdefault(test.name if test.boot.endswith("alone") else test.parallel, []).append(test)
     return list(shared.values())
 
 
@@ -94,7 +94,7 @@ def pieces(selected, jobs, boots):
 
 
 # The columns of the table of rounds.
-ROUNDS = ("short", "debug", "full")
+ROUNDS = ("short", "full", "short-debug", "full-debug")
 
 
 def environment(column):

@@ -94,6 +94,19 @@ refused 5 "above" create "$spare" --yes
 dmsetup remove --retry above
 refused 5 "not a block device|block device required" create /etc/passwd
 
+echo "== whoever only looks into a store is outwaited, whoever stays is named"
+for answer in --yes ""; do
+    (exec 7<"$spare" && exec sleep 60) & opener=$!
+    # shellcheck disable=SC2086
+    refused 5 "open in sleep" create "$spare" $answer
+    kill "$opener"
+    (exec 7<"$spare" && exec sleep 2) &
+    # shellcheck disable=SC2086
+    create "$spare" $answer
+    dmsnap remove s1
+done
+dmsnap detach origin
+
 echo "== a signature is overridden by --yes, a store of dmsnap's own is used again without"
 mkfs.ext4 -q "$spare"
 create "$spare" --dry-run 2>/tmp/said </dev/null | grep "format .*$spare"
