@@ -64,10 +64,9 @@ static unsigned int chunk_pages(const struct interpose_origin *origin)
 
 /* Memory */
 
-/* The reserve is not freed but goes back to its origin: copies_put(). */
 static void copy_free(struct interpose_copy *copy)
 {
-	if (!copy || copy->is_reserve)
+	if (!copy)
 		return;
 	while (copy->nr_pages)
 		__free_page(copy->pages[--copy->nr_pages]);
@@ -115,8 +114,6 @@ int interpose_copy_reserve_alloc(struct interpose_origin *origin)
 /* Context: no copy is under way. */
 void interpose_copy_reserve_free(struct interpose_origin *origin)
 {
-	if (origin->reserve)
-		origin->reserve->is_reserve = false;
 	copy_free(origin->reserve);
 	origin->reserve = NULL;
 }
@@ -242,19 +239,26 @@ static void copy_publish(struct interpose_copy *copy, struct interpose_write *wr
 	spin_unlock_irq(&origin->lock);
 }
 
-/* One copy less, of those the judge counted: its memory (@copy may be NULL) is nobody's budget any more. */
-static void copies_put(struct interpose_origin *origin, struct interpose_copy *copy)
+/*
+ * One copy less, of those the judge counted: its memory (@copy may be NULL) is nobody's budget any more.
+ * Return: what the caller frees; not the reserve, which is its origin's again, and may be gone with it.
+ */
+static struct interpose_copy *copies_put(struct interpose_origin *origin,
+					 struct interpose_copy *copy)
 {
 	lockdep_assert_held(&origin->lock);
 	if (copy)
 		origin->copy_bytes -= pages_bytes(copy->nr_pages);
-	if (copy && copy->is_reserve)
+	if (copy && copy->is_reserve) {
 		origin->reserve = copy;
-	if (--origin->nr_copies)
-		return;
-	wake_up(&origin->copies_idle);
-	if (origin->sweeping)
-		interpose_origin_sweep_soon(origin);
+		copy = NULL;
+	}
+	if (!--origin->nr_copies) {
+		wake_up(&origin->copies_idle);
+		if (origin->sweeping)
+			interpose_origin_sweep_soon(origin);
+	}
+	return copy;
 }
 
 /*
@@ -274,7 +278,7 @@ static void copy_finish(struct interpose_copy *copy, bool kept)
 		origin->copied += copy->keep.chunks;
 	}
 	list_splice_init(&copy->writes, &origin->waiting);
-	copies_put(origin, copy);
+	copy = copies_put(origin, copy);
 	queue_work(interpose_wq, &origin->write_work);
 	spin_unlock_irq(&origin->lock);
 	copy_free(copy);
@@ -314,7 +318,7 @@ static void read_ended(struct bio *bio)
 
 	copy->error = blk_status_to_errno(bio->bi_status);
 	bio_put(bio);
-	queue_work(interpose_wq, &copy->work);
+	interpose_shelf_queue(copy->keep.shelf, &copy->work);
 }
 
 static void copy_read(struct interpose_copy *copy, const struct interpose *ip)
@@ -361,7 +365,7 @@ static int copy_abandon(struct interpose_origin *origin, struct interpose_copy *
 		patience = origin->sweeping && origin->newest;
 	else if (error == -ENOMEM)
 		patience = origin->nr_copies > 1;
-	copies_put(origin, copy);
+	copy = copies_put(origin, copy);
 	if (error == -EBUSY && !origin->nr_copies)
 		queue_work(interpose_wq, &origin->write_work);
 	spin_unlock_irq(&origin->lock);

@@ -271,6 +271,7 @@ static int image_map(struct dm_target *ti, struct bio *bio)
 	read->image = image;
 	read->iter = bio->bi_iter;
 	read->flags = bio->bi_flags;
+	read->from_base = true; /* until it is aimed at the store */
 	return image_aim(image, bio);
 }
 
@@ -342,7 +343,7 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	struct interpose_origin *origin = image->origin;
 
 	if (*error) {
-		if (read_lost(read, bio, *error))
+		if (image_valid(image) && read_lost(read, bio, *error))
 			interpose_origin_invalidate(origin, FAILURE_STORE_ERROR);
 		return DM_ENDIO_DONE;
 	}
@@ -362,8 +363,10 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 				  chunk_of_sector(read->iter.bi_sector, origin->chunk_shift),
 				  image->id, NULL))
 		return DM_ENDIO_DONE;
+	/* Whoever polls must not look for the base's request in the store's queue. */
+	interpose_bio_detach(bio);
 	INIT_WORK(&read->work, read_work);
-	queue_work(interpose_wq, &read->work);
+	interpose_shelf_queue(origin->shelf, &read->work);
 	return DM_ENDIO_INCOMPLETE;
 }
 

@@ -236,7 +236,7 @@ static int message_store(struct interpose *ip, char **args, struct answer *answe
 	if (r)
 		return r;
 	mutex_lock(&ip->origin->change);
-	r = interpose_origin_set_store(ip->origin, &uuid);
+	r = interpose_origin_set_store(ip, &uuid);
 	mutex_unlock(&ip->origin->change);
 	return r;
 }
@@ -378,7 +378,7 @@ static int message_points(struct interpose *ip, char **args, struct answer *answ
 static void answer_runs(struct answer *answer, struct interpose_origin *origin,
 			struct interpose_map *const maps[], unsigned int nr, u64 *chunk)
 {
-	unsigned long leaves = CHANGED_LEAVES;
+	unsigned long leaves = max(1UL, CHANGED_LEAVES / max(1U, nr));
 
 	while (*chunk < origin->chunks && leaves && answer_has_room(answer, RUN_LINE)) {
 		u64 begin = interpose_maps_next(maps, nr, origin->chunks, *chunk, true, &leaves);

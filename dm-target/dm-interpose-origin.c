@@ -296,21 +296,17 @@ static bool shelf_in_use(struct interpose_origin *origin)
 }
 
 /* Whether the store's device is the origin's own, above or below.  Deeper stacks are user space's to see. */
-static bool shelf_on_origin(struct interpose_origin *origin, const struct interpose_shelf *shelf)
+static bool shelf_on_origin(const struct interpose *ip, const struct interpose_shelf *shelf)
 {
 	dev_t dev = interpose_shelf_device(shelf);
-	bool same;
 
-	mutex_lock(&origin->mutex);
-	same = dev == disk_devt(dm_disk(origin->md)) ||
-	       (origin->active && dev == origin->active->base->bdev->bd_dev);
-	mutex_unlock(&origin->mutex);
-	return same;
+	return dev == disk_devt(dm_disk(ip->origin->md)) || dev == ip->base->bdev->bd_dev;
 }
 
-/* Context: origin->change.  Errors: the message "store" in the uapi header. */
-int interpose_origin_set_store(struct interpose_origin *origin, const uuid_t *uuid)
+/* Context: origin->change; @ip is in use.  Errors: the message "store" in the uapi header. */
+int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid)
 {
+	struct interpose_origin *origin = ip->origin;
 	struct interpose_shelf *shelf;
 	int r;
 
@@ -330,7 +326,7 @@ int interpose_origin_set_store(struct interpose_origin *origin, const uuid_t *uu
 		interpose_copy_reserve_free(origin);
 		return PTR_ERR(shelf);
 	}
-	if (shelf_on_origin(origin, shelf)) {
+	if (shelf_on_origin(ip, shelf)) {
 		interpose_shelf_unbind(shelf);
 		interpose_copy_reserve_free(origin);
 		return -EINVAL;
@@ -574,16 +570,38 @@ static unsigned long device_writes(const struct interpose_origin *origin)
 	return part_stat_read(bdev, ios[STAT_WRITE]) + part_stat_read(bdev, ios[STAT_DISCARD]);
 }
 
-/* A table that is shorter was loaded before the origin grew: what it leaves out cannot be shown. */
+/* Whether the statistics would show what a stranger's table let pass. */
+static bool writes_are_counted(const struct interpose_origin *origin)
+{
+	return blk_queue_io_stat(dm_disk(origin->md)->queue);
+}
+
+/*
+ * A table that is shorter was loaded before the origin grew: what it leaves out cannot be shown.  Between a
+ * table and itself there is no other.
+ */
 static bool can_take_over(const struct interpose_origin *origin, const struct interpose *ip)
 {
 	if (READ_ONCE(origin->gone) || ip->ti->len < origin->length)
 		return false;
-	return !origin->latest || device_writes(origin) == origin->writes;
+	if (!origin->latest || origin->latest == ip)
+		return true;
+	return writes_are_counted(origin) && device_writes(origin) == origin->writes;
+}
+
+/* Images read the base they were made on. */
+static bool images_stay_behind(const struct interpose_origin *origin, const struct interpose *ip)
+{
+	const struct interpose *latest = origin->latest;
+
+	return latest && !list_empty(&origin->images) &&
+	       (latest->base->bdev != ip->base->bdev || latest->start != ip->start);
 }
 
 static void take_over(struct interpose_origin *origin, struct interpose *ip)
 {
+	if (images_stay_behind(origin, ip))
+		interpose_origin_invalidate(origin, FAILURE_DETACHED);
 	if (ip->ti->len > origin->length)
 		origin_grow(origin, ip);
 	/* The base may have had no table yet, and so no blocks of its own, when ours was loaded. */

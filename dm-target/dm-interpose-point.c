@@ -230,6 +230,17 @@ static void epoch_switch(struct take *take)
 }
 
 /*
+ * A sweep that older snapshots left to be done, should a write have found the store full since take_point().
+ * With a new snapshot such a write would wait for it, a frozen filesystem's own writes too as it thaws, and
+ * it for origin->change.
+ */
+static void take_sweep(struct take *take)
+{
+	if (READ_ONCE(take->origin->sweeping))
+		interpose_origin_sweep(take->origin);
+}
+
+/*
  * A store that went before the new snapshot could be seen has told of it for the older ones only; one that goes
  * later finds the new one.
  */
@@ -237,6 +248,7 @@ static void take_commit(struct take *take)
 {
 	int r;
 
+	take_sweep(take); /* drained: no copy is under way */
 	epoch_switch(take);
 	r = take_store_ready(take);
 	if (r)
@@ -311,6 +323,7 @@ static int take_point(struct take *take)
 	r = take_alloc_maps(take);
 	if (r)
 		return r;
+	take_sweep(take);
 	interpose_gate_prepare(origin);
 	r = take_frozen(take);
 	interpose_gate_relax(origin);

@@ -57,6 +57,10 @@ struct interpose_store {
 	bool gone; /* set once, when the target goes: no I/O starts any more */
 	atomic_t writing; /* keeps between reserve and done; 1 for the open store */
 	wait_queue_head_t idle; /* writing became 0 */
+
+	/* Its own: a device that takes no more I/O holds up nobody's writes but those that it keeps. */
+	struct workqueue_struct *wq;
+	struct bio_set bios;
 };
 
 struct interpose_shelf {
@@ -71,7 +75,6 @@ struct interpose_shelf {
 
 static DEFINE_MUTEX(stores_mutex);
 static LIST_HEAD(stores);
-static struct bio_set store_bios;
 
 /* The store and its header */
 
@@ -117,6 +120,8 @@ static void store_free(struct kref *ref)
 {
 	struct interpose_store *store = container_of(ref, struct interpose_store, ref);
 
+	destroy_workqueue(store->wq);
+	bioset_exit(&store->bios);
 	kvfree(store->bitmap);
 	kfree(store);
 }
@@ -163,10 +168,13 @@ static struct interpose_store *store_alloc(const struct interpose_store_header *
 		min((le64_to_cpu(h->sectors) - INTERPOSE_STORE_DATA_SECTOR) >> store->granule_shift,
 		    GRANULES_MAX);
 	store->bitmap = kvcalloc(BITS_TO_LONGS(store->granules), sizeof(long), GFP_KERNEL);
-	if (!store->bitmap) {
-		kfree(store);
-		return NULL;
-	}
+	if (!store->bitmap)
+		goto free_store;
+	store->wq = alloc_workqueue("dm-interpose-store", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!store->wq)
+		goto free_bitmap;
+	if (bioset_init(&store->bios, BIO_POOL_SIZE, 0, BIOSET_NEED_BVECS))
+		goto destroy_wq;
 	import_uuid(&store->uuid, h->uuid);
 	kref_init(&store->ref);
 	INIT_LIST_HEAD(&store->shelves);
@@ -175,6 +183,14 @@ static struct interpose_store *store_alloc(const struct interpose_store_header *
 	atomic_set(&store->writing, 1);
 	init_waitqueue_head(&store->idle);
 	return store;
+
+destroy_wq:
+	destroy_workqueue(store->wq);
+free_bitmap:
+	kvfree(store->bitmap);
+free_store:
+	kfree(store);
+	return NULL;
 }
 
 static struct interpose_store *store_lookup(const uuid_t *uuid)
@@ -455,6 +471,11 @@ void interpose_shelf_unbind(struct interpose_shelf *shelf)
 	kref_put(&store->ref, store_free);
 }
 
+void interpose_shelf_queue(struct interpose_shelf *shelf, struct work_struct *work)
+{
+	queue_work(shelf->store->wq, work);
+}
+
 /* Keeping */
 
 int interpose_shelf_reserve(struct interpose_shelf *shelf, struct interpose_keep *keep)
@@ -541,7 +562,8 @@ void interpose_shelf_keep(struct interpose_keep *keep)
 {
 	struct interpose_store *store = keep->shelf->store;
 	unsigned int pages = DIV_ROUND_UP(keep->sectors, PAGE_SECTORS);
-	struct bio *bio = bio_alloc_bioset(store->bdev, pages, REQ_OP_WRITE, GFP_NOIO, &store_bios);
+	struct bio *bio =
+		bio_alloc_bioset(store->bdev, pages, REQ_OP_WRITE, GFP_NOIO, &store->bios);
 
 	INIT_WORK(&keep->work, keep_work);
 	bio->bi_iter.bi_sector = store->data + (keep->slot << store->granule_shift);
@@ -553,18 +575,10 @@ void interpose_shelf_keep(struct interpose_keep *keep)
 
 int __init interpose_store_init(void)
 {
-	int r = interpose_index_module_init();
-
-	if (r)
-		return r;
-	r = bioset_init(&store_bios, BIO_POOL_SIZE, 0, BIOSET_NEED_BVECS);
-	if (r)
-		interpose_index_module_exit();
-	return r;
+	return interpose_index_module_init();
 }
 
 void interpose_store_exit(void)
 {
-	bioset_exit(&store_bios);
 	interpose_index_module_exit();
 }

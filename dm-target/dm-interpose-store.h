@@ -111,6 +111,12 @@ void interpose_shelf_status(struct interpose_shelf *shelf, u64 *index_bytes, u64
 int interpose_shelf_ready(struct interpose_shelf *shelf);
 
 /**
+ * interpose_shelf_queue() - have work done that submits I/O to the store, and may wait there for the device
+ * Context: any.
+ */
+void interpose_shelf_queue(struct interpose_shelf *shelf, struct work_struct *work);
+
+/**
  * interpose_shelf_reserve() - room and index entries for a run
  * Context: worker; may sleep for the allocator's mutex, never waits for I/O.
  * Return: 0 with keep->chunks >= 1 of them reserved, -ENOSPC, -EIO, -ENODEV or -ENOMEM with nothing.
@@ -123,7 +129,7 @@ void interpose_shelf_cancel(struct interpose_keep *keep);
 /**
  * interpose_shelf_keep() - write the run; when done() is called with 0, find sees it
  * What was reserved is used up, or given back if done() gets an error.
- * Context: worker; does not wait.
+ * Context: work of interpose_shelf_queue(); may wait for the device.
  */
 void interpose_shelf_keep(struct interpose_keep *keep);
 

@@ -46,6 +46,7 @@ void interpose_bio_detach(struct bio *bio)
 {
 	bio->bi_opf &= ~REQ_NOWAIT;
 	bio_clear_polled(bio);
+	WRITE_ONCE(bio->bi_cookie, BLK_QC_T_NONE);
 }
 
 static int write_hold(struct interpose_origin *origin, struct bio *bio,

@@ -208,7 +208,7 @@ void interpose_origin_renew_newest(struct interpose_origin *origin);
 void interpose_origin_sweep(struct interpose_origin *origin);
 void interpose_origin_sweep_soon(struct interpose_origin *origin);
 int interpose_origin_await_copies(struct interpose_origin *origin);
-int interpose_origin_set_store(struct interpose_origin *origin, const uuid_t *uuid);
+int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid);
 int interpose_origin_unset_store(struct interpose_origin *origin);
 
 /* dm-interpose-gate.c */

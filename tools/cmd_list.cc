@@ -149,14 +149,6 @@ ListStyle style_of(const Arguments& arguments, bool as_json)
     return style;
 }
 
-void warn_of_other_interfaces(const Machine& machine)
-{
-    for (const OriginState& origin : machine.origins)
-        if (!origin.status.details)
-            log_warning(fmt::format("{}: its module {}: its points cannot be read", origin.name().text(),
-                other_interface(origin.status.interface)));
-}
-
 int run_list(const Arguments& arguments)
 {
     const std::string fields = fields_of(arguments);

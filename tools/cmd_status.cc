@@ -110,6 +110,7 @@ int run_status(const Arguments& arguments)
     const bool as_json = wants_json(arguments);
     const auto dm = start();
     const Machine machine = survey(*dm);
+    warn_of_other_interfaces(machine);
     std::vector<Block> blocks;
     int code = exit_done;
     if (arguments.objects().empty())

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <limits>
 
 namespace dmsnap::tool {
 namespace {
@@ -84,17 +85,12 @@ FirstLook look_and_ask(const Arguments& arguments, const std::string& spec)
     require_interface(*dm, false);
     FirstLook look{resolve(spec), std::nullopt};
     try {
-        look.store = outwait([&] {
-            auto store = read_store(arguments, survey(*dm), look.origin);
-            if (may_pass(store->facts))
-                require_fit(*store);
-            return store;
-        });
-    } catch (const Error& error) {
-        if (error.fault() == Fault::in_use)
-            throw;
+        look.store = read_store(arguments, survey(*dm), look.origin);
+    } catch (const Error&) {
         return look; // what a dead command left may be in the way, and is mended before the second look
     }
+    // Who may only be looking, as others do here, is outwaited under the lock.
+    look.store->facts.users.processes.clear();
     if (only_signature_refuses(look.store->facts))
         look.store->overwrite = confirm(
             arguments, printable(look.store->path), "use it as store", *store_refusal(look.store->facts, false));
@@ -111,15 +107,10 @@ void take_over_answer(const std::optional<StoreWish>& asked, std::optional<Store
     store->overwrite = asked->overwrite && store_refusal(asked->facts, false) == store_refusal(store->facts, false);
 }
 
-int take(const Arguments& arguments, PointKind kind)
+/// Takes a point of one device; `first` if there was a look at its store.
+void take(Change& change, const Arguments& arguments, const std::string& spec, PointWish wish,
+    const std::optional<FirstLook>& first)
 {
-    arguments.require_objects(1, 1);
-    PointWish wish = wish_of(arguments, kind);
-    const std::string& spec = arguments.objects().front();
-    std::optional<FirstLook> first;
-    if (arguments.has("store") && !arguments.has("yes"))
-        first = look_and_ask(arguments, spec);
-    Change change(arguments);
     const BlockDevice block = change.hold(spec);
     if (first && !same_device(first->origin, block))
         throw Error(printable(spec), "find the device", "it has become another one meanwhile", "again");
@@ -129,6 +120,9 @@ int take(const Arguments& arguments, PointKind kind)
             take_over_answer(first->store, store);
         else if (store)
             store->overwrite = true;
+        // Without the lock it would be in the way of who has it.
+        if (store && !change.dry_run() && machine.find_store_on(store->facts.device.number) == nullptr)
+            store->facts.claimed = is_claimed(store->facts.device);
         wish.new_origin = draw_uuid(machine);
         FreezeFacts freeze = read_freeze_facts(block);
         wish.freeze = std::move(freeze.devices);
@@ -138,13 +132,34 @@ int take(const Arguments& arguments, PointKind kind)
     });
     const Outcome outcome = change.carry_out(plan);
     if (outcome.taken)
-        log_info(fmt::format("{}: {} \"{}\" is {}, {}-consistent", block.name(), to_text(kind), wish.name.text(),
+        log_info(fmt::format("{}: {} \"{}\" is {}, {}-consistent", block.name(), to_text(wish.kind), wish.name.text(),
             outcome.taken->point.text(), to_text(outcome.taken->consistency)));
+}
+
+int run_create(const Arguments& arguments)
+{
+    arguments.require_objects(1, 1);
+    const std::string& spec = arguments.objects().front();
+    const PointWish wish = wish_of(arguments, PointKind::snapshot);
+    std::optional<FirstLook> first;
+    if (arguments.has("store") && !arguments.has("yes"))
+        first = look_and_ask(arguments, spec);
+    Change change(arguments);
+    take(change, arguments, spec, wish, first);
     return exit_done;
 }
 
-int run_create(const Arguments& arguments) { return take(arguments, PointKind::snapshot); }
-int run_checkpoint(const Arguments& arguments) { return take(arguments, PointKind::checkpoint); }
+int run_checkpoint(const Arguments& arguments)
+{
+    arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
+    const PointWish wish = wish_of(arguments, PointKind::checkpoint);
+    Change change(arguments);
+    return for_each_object(arguments, [&](const std::string& spec) {
+        PointWish own = wish;
+        own.uuid = Uuid::random();
+        take(change, arguments, spec, own, {});
+    });
+}
 
 } // namespace
 
@@ -162,7 +177,7 @@ const Command create_command = {
 const Command checkpoint_command = {
     .name = "checkpoint",
     .synopsis =
-        "-n|--name NAME [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] [--deadline SECONDS] [OPTIONS] DEVICE",
+        "-n|--name NAME [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] [--deadline SECONDS] [OPTIONS] DEVICE...",
     .summary = "take a point that keeps no data, for changed",
     .options = checkpoint_options,
     .group = Group::mutates,

@@ -25,8 +25,7 @@ namespace {
 /// Says which side to upgrade.
 Error interface_differs(std::uint32_t interface)
 {
-    return Error("module dm-interpose", "use it", "it " + other_interface(interface),
-        interface < INTERPOSE_INTERFACE ? "upgrade the module" : "upgrade dmsnap");
+    return Error("module dm-interpose", "use it", "it " + other_interface(interface), which_to_upgrade(interface));
 }
 
 void require_root()
@@ -105,7 +104,8 @@ Change::Change(const Arguments& arguments, const Purpose& purpose) : dry_run_(is
     require_interface(*dm_, purpose.any_interface);
     if (dry_run_)
         return;
-    if (!purpose.recovery)
+    recovery_ = purpose.recovery;
+    if (!recovery_)
         patience_.give_up = std::chrono::seconds(3); // what is left may stay for the next one
     mend();
     volumes_.clear();
@@ -116,36 +116,44 @@ Change::Change(const Arguments& arguments, const Purpose& purpose) : dry_run_(is
 void Change::mend()
 {
     const SignalsWait wait;
-    const auto bar = [&](const DmInfo& live) {
-        const SignalsWait::Pause pause(wait); // LVM may take its time, and nothing is half done yet
-        return bar_lvm(live, patience_);
-    };
+    const BarOthers bar = {[&](const DmInfo& live) { return is_barred(live); },
+        [&](const DmInfo& live) {
+            const SignalsWait::Pause pause(wait); // LVM may take its time, and nothing is half done yet
+            bar_lvm(live, patience_);
+        }};
+    const auto look = [this] { return survey(*dm_); };
     LocalHost host;
-    reconciled_ = reconcile(
-        *dm_, host, [this] { return survey(*dm_); }, bar, log_step);
+    reconciled_ = reconcile(*dm_, host, look, bar, log_step);
     for (const Repair& repair : reconciled_.done)
         log_info(to_text(repair));
-    // In the way of nothing if it cannot be mended.
     for (const Error& error : reconciled_.failed)
-        log_warning(error.what());
+        if (recovery_)
+            log_error(error);
+        else // in the way of nothing if it cannot be mended
+            log_warning(fmt::format("{}: dmsnap recover says more", error.what()));
     if (!reconciled_.left_to_do.empty())
         log_error(commands_text(reconciled_.left_to_do));
     for (const Problem& problem : reconciled_.in_the_way)
         log_info(fmt::format("{}: {}", printable(problem.device), printable(problem.what)));
 }
 
-bool Change::bar_lvm(const DmInfo& live, const LvmLock::Terms& terms)
+bool Change::is_barred(const DmInfo& live) const
 {
     const auto group = volume_group_of(live.name.text(), live.uuid);
-    if (dry_run_ || !group || volumes_.count(*group) != 0)
-        return false;
+    return dry_run_ || !group || volumes_.count(*group) != 0;
+}
+
+void Change::bar_lvm(const DmInfo& live, const LvmLock::Terms& terms)
+{
+    if (is_barred(live))
+        return;
+    const auto group = volume_group_of(live.name.text(), live.uuid);
     if (busy_.count(*group) != 0)
         throw Error(
             "volume group " + printable(*group), "lock it", "LVM is still at work on it", "again when LVM is done");
     busy_.insert(*group);
     volumes_.emplace(*group, LvmLock(*group, log_warning_line, terms));
     busy_.erase(*group);
-    return true;
 }
 
 void Change::bar_lvm(const BlockDevice& block)
@@ -245,6 +253,14 @@ int for_each_object(const Arguments& arguments, const std::function<void(const s
     return worst;
 }
 
+void warn_of_other_interfaces(const Machine& machine)
+{
+    for (const OriginState& origin : machine.origins)
+        if (!origin.status.details)
+            log_warning(fmt::format("{}: its module {}, so its points cannot be read: {}", origin.name().text(),
+                other_interface(origin.status.interface), which_to_upgrade(origin.status.interface)));
+}
+
 void require_our_interface(const OriginState& origin)
 {
     if (!origin.status.details)
@@ -270,9 +286,9 @@ const OriginState& require_attached(const Machine& machine, const std::string& s
 FoundPoint require_point(
     const Machine& machine, const std::string& object, const std::string* device, const char* operation)
 {
-    // A name has no ':', a device may have.
+    // A name has no ':', a device may have, and a point's id has one.
     const auto colon = object.rfind(':');
-    if (colon == std::string::npos) {
+    if (colon == std::string::npos || PointId::from_text(object)) {
         const OriginState* only = device != nullptr ? &require_attached(machine, *device, operation) : nullptr;
         return find_point(machine, only, object);
     }

@@ -66,9 +66,11 @@ public:
 
 private:
     void mend();
-    bool bar_lvm(const DmInfo& live, const LvmLock::Terms& terms);
+    bool is_barred(const DmInfo& live) const;
+    void bar_lvm(const DmInfo& live, const LvmLock::Terms& terms);
 
     bool dry_run_;
+    bool recovery_ = false;
     std::optional<GlobalLock> lock_; // dm_ notes its cookies there
     std::unique_ptr<Dm> dm_;
     LvmLock::Terms patience_;                // of mend()
@@ -113,6 +115,8 @@ int exit_code_of(const Error& error);
 
 /// nullptr if the device is not attached.  Throws Error if that cannot be told.
 const OriginState* find_attached(const Machine& machine, const BlockDevice& block);
+/// Names every origin whose module has another interface than this tool, and which of them to upgrade.
+void warn_of_other_interfaces(const Machine& machine);
 /// The attached device that `spec` names.  Throws Error if there is no such device, or it is not attached.
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation);
 

@@ -110,6 +110,26 @@ public:
         return answer()->target_count > 0 && line && is_type(*line, INTERPOSE_TARGET);
     }
 
+    /// Of a table: whether it is the other one's.
+    bool tells_same_table(const Request& other) const noexcept
+    {
+        if (answer()->target_count != other.answer()->target_count)
+            return false;
+        std::uint32_t at = 0;
+        std::uint32_t other_at = 0;
+        for (std::uint32_t i = 0; i < answer()->target_count; ++i) {
+            const auto line = line_at(at);
+            const auto other_line = other.line_at(other_at);
+            if (!line || !other_line || line->sector_start != other_line->sector_start ||
+                line->length != other_line->length || !is_type(*line, other_line->target_type) ||
+                text_at(at) != other.text_at(other_at))
+                return false;
+            at = line->next;
+            other_at = other_line->next;
+        }
+        return true;
+    }
+
     /// Of a status: whether the raid lines, one after the other, have the same failed legs as `health`.
     bool has_failures_of(std::string_view health) const noexcept
     {
@@ -174,6 +194,7 @@ struct Report {
     const char* subject = "";
     const char* operation = "";
     const char* reason = nullptr; ///< instead of the errno value's; all from before the fork
+    const char* next_step = "dmesg | tail: the kernel's own sentence about it is there";
 };
 
 class Section {
@@ -182,6 +203,8 @@ public:
         : live_(swap.name.text()), base_(swap.base.text()), from_base_(interpose_line(swap.before) != nullptr),
           to_base_(swap.to_base), health_(swap.health),
           look_(DM_TABLE_STATUS, swap.name, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, status_bytes),
+          ours_(DM_TABLE_STATUS, swap.name, DM_STATUS_TABLE_FLAG | DM_QUERY_INACTIVE_TABLE_FLAG, status_bytes),
+          loaded_(ours_),
           ask_health_(DM_TABLE_STATUS, swap.to_base ? swap.name : swap.base, DM_NOFLUSH_FLAG, status_bytes),
           suspend_(DM_DEV_SUSPEND, swap.name, DM_SUSPEND_FLAG | DM_SKIP_LOCKFS_FLAG),
           resume_(Request(DM_DEV_SUSPEND, swap.name, DM_SKIP_LOCKFS_FLAG).with_udev_flags(live_flags)),
@@ -191,11 +214,15 @@ public:
     {
     }
 
-    /// All of it, or back to where it began.
-    Report run(int control) noexcept
+    /// To be called before run(): what is loaded now is what is to be swapped in.
+    int note_ours(int control) { return ours_.run(control); }
+
+    /// All of it, or back to where it began.  `first`: no child before this one has touched anything.
+    Report run(int control, bool first) noexcept
     {
         Report report;
-        if (!forwards(control, report))
+        begun_ = !first;
+        if (!forwards(control, report) && begun_)
             backwards(control);
         return report;
     }
@@ -203,25 +230,46 @@ public:
 private:
     bool fails(Report& report, int number, const char* subject, const char* operation) noexcept
     {
-        report = {number, subject, operation, nullptr};
+        report = {};
+        report.number = number;
+        report.subject = subject;
+        report.operation = operation;
         return number != 0;
     }
 
     bool forwards(int control, Report& report) noexcept
     {
         // Nothing to swap in: a child before this one was already on the way back.
-        return !fails(report, look_for_table(control), live_.c_str(), "swap its table") &&
-               !fails(report, suspend_.run(control), live_.c_str(), "suspend it") && keeps_health(control, report) &&
+        return has_table(control, report) && suspends(control, report) && keeps_health(control, report) &&
                !fails(report, set_base(control, to_base_), base_.c_str(), to_base_ ? "start it" : "stop it") &&
-               !fails(report, look_for_table(control), live_.c_str(), "swap its table") &&
-               !fails(report, resume_.run(control), live_.c_str(), "resume it");
+               has_table(control, report) && !fails(report, resume_.run(control), live_.c_str(), "resume it");
     }
 
-    /// Without the other table in it a resume would run the one it has, and the base runs that too, or neither does.
-    int look_for_table(int control) noexcept
+    bool suspends(int control, Report& report) noexcept
     {
-        const int number = look_.run(control);
-        return number != 0 || look_.has_loaded() || look_.is_interpose() == to_base_ ? number : ESTALE;
+        begun_ = true;
+        return !fails(report, suspend_.run(control), live_.c_str(), "suspend it");
+    }
+
+    bool refuse(Report& report, const char* reason, const char* next_step) noexcept
+    {
+        report = {ESTALE, live_.c_str(), "swap its table", reason, next_step};
+        return false;
+    }
+
+    /// Without the other table in it a resume would run the one it has, and the base runs that too, or neither does;
+    /// with a stranger's the base runs beside something unknown.
+    bool has_table(int control, Report& report) noexcept
+    {
+        if (fails(report, look_.run(control), live_.c_str(), "swap its table"))
+            return false;
+        if (!look_.has_loaded())
+            return look_.is_interpose() == to_base_ ||
+                   refuse(report, "somebody has cleared the new table meanwhile", "again");
+        if (fails(report, loaded_.run(control), live_.c_str(), "swap its table"))
+            return false;
+        return loaded_.tells_same_table(ours_) ||
+               refuse(report, "somebody else has loaded another table for it meanwhile", "again");
     }
 
     /// Until the swap is done: what runs now is asked about what will run.
@@ -233,9 +281,8 @@ private:
             return false;
         if (ask_health_.has_failures_of(health_))
             return true;
-        report = {ESTALE, live_.c_str(), "swap its table",
-            "a leg of the raid has failed, or come back, since its new table was loaded"};
-        return false;
+        return refuse(report, "a leg of the raid has failed, or come back, since its new table was loaded",
+            "again, once lvs -a shows which leg it is");
     }
 
     int set_base(int control, bool running) noexcept
@@ -262,7 +309,10 @@ private:
     bool from_base_;
     bool to_base_;
     std::string health_;
+    bool begun_ = false;
     Request look_;
+    Request ours_;
+    Request loaded_;
     Request ask_health_;
     Request suspend_;
     Request resume_;
@@ -299,16 +349,17 @@ void touch_stack() noexcept
 }
 
 /// In the child: nothing here returns, allocates or throws.
-[[noreturn]] void be_child(Section& section, int control, int pipe) noexcept
+[[noreturn]] void be_child(Section& section, int control, int pipe, bool first) noexcept
 {
     setsid(); // what ends the terminal does not end it
     touch_stack();
     Report report;
-    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
-        report = {errno, "memory", "lock it", nullptr};
+    // What another one has begun is ended also without.
+    if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0 && first) {
+        report = {errno, "memory", "lock it"};
     } else {
         setpriority(PRIO_PROCESS, 0, urgent);
-        report = section.run(control);
+        report = section.run(control, first);
     }
     // Nobody there to read it: nothing to be done about it.
     [[maybe_unused]] const auto ignored = write(pipe, &report, sizeof(report));
@@ -327,7 +378,7 @@ std::optional<Report> read_report(int pipe)
 }
 
 /// Nothing if there was no child or it was killed.
-std::optional<Report> run_in_child(Section& section, int control)
+std::optional<Report> run_in_child(Section& section, int control, bool first)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -339,7 +390,7 @@ std::optional<Report> run_in_child(Section& section, int control)
         const SignalsWait wait;
         child = fork();
         if (child == 0)
-            be_child(section, control, writing.get());
+            be_child(section, control, writing.get(), first);
     }
     if (child < 0)
         return std::nullopt;
@@ -353,11 +404,11 @@ std::optional<Report> run_in_child(Section& section, int control)
 Report run_in_some_process(Section& section, int control)
 {
     for (unsigned i = 0; i < children_max; ++i)
-        if (const auto report = run_in_child(section, control))
+        if (const auto report = run_in_child(section, control, i == 0))
             return *report;
     // Somebody kills every child: what was begun has to be ended all the same.
     const SignalsWait wait;
-    return section.run(control);
+    return section.run(control, false);
 }
 
 } // namespace
@@ -368,12 +419,13 @@ void run_critical_section(const SuspendedSwap& swap, std::uint16_t base_flags, s
     if (control.get() < 0)
         throw Error("device-mapper", "open its control node", errno);
     Section section(swap, base_flags, live_flags);
+    if (const int number = section.note_ours(control.get()))
+        throw Error(swap.name.text(), "read its inactive table", number);
     const Report report = run_in_some_process(section, control.get());
     if (report.number != 0 && report.reason != nullptr)
-        throw Error(report.subject, report.operation, report.reason, "again, once lvs -a shows which leg it is");
+        throw Error(report.subject, report.operation, report.reason, report.next_step);
     if (report.number != 0)
-        throw Error(report.subject, report.operation, report.number,
-            "dmesg | tail: the kernel's own sentence about it is there");
+        throw Error(report.subject, report.operation, report.number, report.next_step);
 }
 
 } // namespace dmsnap

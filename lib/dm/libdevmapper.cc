@@ -7,10 +7,12 @@
 #include "dm/session.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fmt/format.h>
 #include <libdevmapper.h>
 #include <sys/stat.h>
+#include <thread>
 
 namespace dmsnap {
 namespace {
@@ -67,6 +69,23 @@ private:
     std::uint32_t number_ = 0;
 };
 
+/// Until udevd has handled the event, or has had all the time it gives its own workers: one that is stopped, or whose
+/// worker was killed, never answers, and whoever waits here holds locks.
+void wait_for_udev(std::uint32_t cookie)
+{
+    if (cookie == 0)
+        return; // no udevd
+    using Clock = std::chrono::steady_clock;
+    const auto end = Clock::now() + std::chrono::minutes(3);
+    for (int ready = 0; dm_udev_wait_immediate(cookie, &ready) != 0 && ready == 0;) {
+        if (Clock::now() >= end) {
+            end_cookie(cookie);
+            return;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+}
+
 /// One request to device-mapper.  Lives under the session's lock and throws in the name of its subject.
 class Task {
 public:
@@ -115,7 +134,7 @@ public:
         const bool success = try_run();
         const int failure = failed_with();
         // Also after a failure: the semaphore behind the cookie goes here.
-        dm_udev_wait(number);
+        wait_for_udev(number);
         cookie.gone();
         // Without udevd the nodes wait in libdevmapper's memory for this.
         dm_task_update_nodes();
@@ -191,6 +210,16 @@ std::vector<RawLine> lines_of(Task& task)
     return lines;
 }
 
+std::vector<StatusLine> status_of(Task& task)
+{
+    task.require(dm_task_no_flush(task.get()));
+    task.run();
+    std::vector<StatusLine> result;
+    for (RawLine& line : lines_of(task))
+        result.push_back({line.start, line.length, std::move(line.type), std::move(line.text)});
+    return result;
+}
+
 Table table_of(Task& task)
 {
     task.require(dm_task_secure_data(task.get()));
@@ -254,12 +283,15 @@ public:
     {
         const DmSession session;
         Task task(DM_DEVICE_STATUS, name, "read its status");
-        task.require(dm_task_no_flush(task.get()));
-        task.run();
-        std::vector<StatusLine> result;
-        for (RawLine& line : lines_of(task))
-            result.push_back({line.start, line.length, std::move(line.type), std::move(line.text)});
-        return result;
+        return status_of(task);
+    }
+
+    std::vector<StatusLine> inactive_status(const DmName& name) override
+    {
+        const DmSession session;
+        Task task(DM_DEVICE_STATUS, name, "read the status of its inactive table");
+        task.require(dm_task_query_inactive_table(task.get()));
+        return status_of(task);
     }
 
     std::optional<TargetVersion> target_version(const std::string& type) override

@@ -22,7 +22,7 @@ constexpr const char* next_step = "see with ls -ld who made it, and remove it wh
 void require_ours(const File& file, mode_t kind, mode_t forbidden)
 {
     const auto refuse = [&](const char* reason) { throw Error(file.path(), locking, reason, next_step); };
-    struct stat facts {};
+    struct stat facts = {};
     if (fstat(file.fd(), &facts) != 0)
         throw Error(file.path(), locking, errno);
     if ((facts.st_mode & S_IFMT) != kind)

@@ -20,7 +20,7 @@ void LocalHost::format_store(const StoreFormat& store)
     // The number that was checked, whatever the path leads to by now.
     const fs::path node = node_path(read_block_device(store.device));
     dmsnap::format_store(
-        node, {store.store, static_cast<std::uint64_t>(std::time(nullptr)), store.length, store.granule});
+        node, store.device, {store.store, static_cast<std::uint64_t>(std::time(nullptr)), store.length, store.granule});
 }
 
 void LocalHost::sync_filesystems(const std::vector<std::string>& mount_points)

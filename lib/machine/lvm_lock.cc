@@ -24,8 +24,8 @@ constexpr std::chrono::milliseconds pause{20};
 /// Whether a file is still what its path leads to: whoever ends a lock unlinks its file.
 bool is_linked(int fd, const std::string& path)
 {
-    struct stat by_fd {};
-    struct stat by_path {};
+    struct stat by_fd = {};
+    struct stat by_path = {};
     return fstat(fd, &by_fd) == 0 && stat(path.c_str(), &by_path) == 0 && by_fd.st_dev == by_path.st_dev &&
            by_fd.st_ino == by_path.st_ino;
 }

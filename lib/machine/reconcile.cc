@@ -25,35 +25,33 @@ public:
     bool go_through(const Recovery& recovery)
     {
         result_.in_the_way = recovery.in_the_way;
-        if (!all_barred(recovery))
-            return true;
         bool tried = false;
         for (const Repair& repair : recovery.repairs)
-            if (failed_.count(key_of(repair)) == 0) {
+            if (is_left(repair) && (!repair.swapped || bar_others_.done(*repair.swapped))) {
                 tried = true;
                 carry_out(repair);
             }
-        return tried;
+        // Nothing waits for what somebody else is busy with but that itself.
+        return tried || bar_one(recovery);
     }
 
     Reconciled result() && { return std::move(result_); }
 
 private:
-    /// Whether every device that is to be touched was barred before it was read.
-    bool all_barred(const Recovery& recovery)
+    bool is_left(const Repair& repair) const { return failed_.count(key_of(repair)) == 0; }
+
+    /// False if there is nothing left to wait for.
+    bool bar_one(const Recovery& recovery)
     {
-        bool all = true;
-        for (const Repair& repair : recovery.repairs) {
-            if (!repair.swapped || failed_.count(key_of(repair)) != 0)
-                continue;
-            try {
-                all = !bar_others_(*repair.swapped) && all;
-            } catch (const Error& error) {
-                // The others need not wait for whoever is busy with this one.
-                fails(repair, error);
-            }
-        }
-        return all;
+        for (const Repair& repair : recovery.repairs)
+            if (is_left(repair))
+                try {
+                    bar_others_.act(*repair.swapped);
+                    return true;
+                } catch (const Error& error) {
+                    fails(repair, error);
+                }
+        return false;
     }
 
     void carry_out(const Repair& repair)
@@ -86,8 +84,9 @@ private:
 Reconciled reconcile(
     Dm& dm, Host& host, const std::function<Machine()>& look, const BarOthers& bar_others, const Progress& progress)
 {
-    // One repair makes way for another: three in a row at most, and a few looks for what others do meanwhile.
-    constexpr int rounds = 16;
+    // One repair makes way for another, three in a row at most; each volume group takes a look more, and so does what others
+    // do meanwhile.
+    constexpr int rounds = 100;
     Reconciliation reconciliation(dm, host, bar_others, progress);
     for (int round = 0; round < rounds; ++round)
         if (!reconciliation.go_through(plan_recover(look())))

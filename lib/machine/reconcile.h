@@ -19,9 +19,14 @@ struct Reconciled {
     std::vector<Problem> in_the_way;
 };
 
-/// Bars others from a live device before its table is touched.  True: it was not barred before, so that what was read
-/// of it may have changed.  Throws Error if they cannot be barred now: that repair has failed then.
-using BarOthers = std::function<bool(const DmInfo& live)>;
+/// Bars others from live devices before their tables are touched.
+struct BarOthers {
+    /// Whether they are, or nobody has to be.
+    std::function<bool(const DmInfo& live)> done;
+    /// Waits for it: what was read of the device may have changed.  Throws Error if it cannot be now: that repair has
+    /// failed then.
+    std::function<void(const DmInfo& live)> act;
+};
 
 /// Looks, and carries out what plan_recover() finds, until nothing is left that was not tried.  Needs the lock that
 /// keeps other dmsnaps away.

@@ -20,15 +20,19 @@ namespace fs = std::filesystem;
 namespace dmsnap {
 namespace {
 
-/// Of all lines of a table that must run once.
-std::string read_health(Dm& dm, const DmName& name, const Table& table)
+std::string health_of(const std::vector<StatusLine>& status)
 {
     std::string health;
-    if (runs_once(table))
-        for (const StatusLine& line : dm.status(name))
-            if (line.type == "raid")
-                health += raid_health(line.text);
+    for (const StatusLine& line : status)
+        if (line.type == "raid")
+            health += raid_health(line.text);
     return health;
+}
+
+/// Of a table that must run once.
+std::string read_health(Dm& dm, const DmName& name, const Table& table)
+{
+    return runs_once(table) ? health_of(dm.status(name)) : std::string();
 }
 
 /// Nothing if it went away meanwhile.
@@ -38,13 +42,16 @@ std::optional<DeviceState> read_device(Dm& dm, const DmName& name)
         const auto info = dm.info(name);
         if (!info)
             return std::nullopt;
-        DeviceState device{*info, {}, {}, {}};
+        DeviceState device{*info, {}, {}, {}, {}};
         if (info->live_table) {
             device.table = dm.table(name);
             device.health = read_health(dm, name, device.table);
         }
-        if (info->inactive_table)
+        if (info->inactive_table) {
             device.inactive = dm.inactive_table(name);
+            if (runs_once(device.inactive))
+                device.loaded_health = health_of(dm.inactive_status(name));
+        }
         return device;
     } catch (const Error& error) {
         if (error.number() != ENXIO)
@@ -66,7 +73,8 @@ std::string status_text(Dm& dm, const DmName& name)
 
 OriginState read_origin(Dm& dm, const DeviceState& device, const Interpose& line)
 {
-    OriginState origin{device.info, device.table, device.inactive, line, read_status(dm, device.info.name), {}, {}, {}};
+    OriginState origin{device.info, device.table, device.inactive, device.loaded_health, line,
+        read_status(dm, device.info.name), {}, {}, {}};
     if (origin.status.details && !origin.lost())
         origin.points = read_points(dm, device.info.name).points;
     return origin;
@@ -150,7 +158,7 @@ void add_gone(Machine& machine, Dm& dm, const DeviceState& device, const Interpo
     const ImageStatus status = parse_image_status(status_text(dm, device.info.name));
     if (status.validity == INTERPOSE_VALIDITY_VALID)
         return;
-    OriginState gone{device.info, device.table, {}, Interpose{DeviceNumber{}, {}, line.origin, {}}, {}, {}, {}, {}};
+    OriginState gone{device.info, device.table, {}, {}, Interpose{DeviceNumber{}, {}, line.origin, {}}, {}, {}, {}, {}};
     gone.status.interface = status.interface;
     gone.status.generation = line.point->generation;
     gone.status.details.emplace().failure = status.details ? status.details->failure : std::nullopt;
@@ -236,7 +244,8 @@ private:
         if (line != nullptr && line->origin == origin.line.origin)
             origin.images.push_back(read_image(device, *line, roots_));
         if (origin_of_base(device.info.uuid) == origin.line.origin)
-            origin.base = BaseState{device.info, device.table, device.health};
+            origin.base = device.info.live_table ? BaseState{device.info, device.table, device.health}
+                                                 : BaseState{device.info, device.inactive, device.loaded_health};
     }
 
     Dm& dm_;

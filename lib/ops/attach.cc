@@ -241,6 +241,9 @@ Plan plan_attach(const Machine& machine, const Candidate& candidate, std::option
 Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
 {
     require_detachable(origin);
+    if (!origin.base && machine.has_name(base_name(origin.line.origin)))
+        throw Error(origin.name().text(), "detach",
+            fmt::format("{}, which has its table, cannot be read", base_name(origin.line.origin).text()), "again");
     for (const ImageState& image : origin.images)
         require_unused(image);
     const auto snapshots = snapshots_of(origin);

@@ -60,11 +60,11 @@ void add_store(Problems& found, const Machine& machine, const OriginState& origi
         return;
     }
     const std::string name = store->info.name.text();
+    const auto& details = store->status.details;
     if (store->status.state != INTERPOSE_STORE_OK)
         say(fmt::format("its store {} has failed", name),
             "dmsnap remove its snapshots, then create with --store and another device");
-    else if (const auto& details = store->status.details;
-             details && details->used + origin.line.chunk > details->usable)
+    else if (details && details->used + origin.line.chunk > details->usable)
         say(fmt::format("its store {} is full", name), "dmsnap remove snapshots that have served");
 }
 
@@ -72,7 +72,7 @@ void add_origin(Problems& found, const Machine& machine, const OriginState& orig
 {
     if (!origin.status.details) {
         found.push_back({origin.name().text(), "its module " + other_interface(origin.status.interface),
-            "upgrade the one that is older"});
+            which_to_upgrade(origin.status.interface)});
         return;
     }
     if (origin.lost())
@@ -96,6 +96,16 @@ void add_gone(Problems& found, const OriginState& gone)
 }
 
 } // namespace
+
+Problems find_orphans(const Machine& machine)
+{
+    Problems all = find_problems(machine);
+    std::erase_if(all, [&](const Problem& problem) {
+        return std::any_of(machine.origins.begin(), machine.origins.end(),
+            [&](const OriginState& origin) { return belongs_to(machine, origin, problem.device); });
+    });
+    return all;
+}
 
 Problems find_problems(const Machine& machine, const OriginState* only)
 {

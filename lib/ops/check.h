@@ -13,4 +13,7 @@ namespace dmsnap {
 /// nothing that is another attached device's.
 std::vector<Problem> find_problems(const Machine& machine, const OriginState* only = nullptr);
 
+/// Of these, what is no attached device's: what a dead command has left, for one.
+std::vector<Problem> find_orphans(const Machine& machine);
+
 } // namespace dmsnap

@@ -22,9 +22,10 @@ namespace dmsnap {
 /// A device-mapper device, whoever made it.
 struct DeviceState {
     DmInfo info;
-    Table table;        ///< live
-    Table inactive;     ///< loaded beside it
-    std::string health; ///< raid_health() of all its lines
+    Table table;               ///< live
+    Table inactive;            ///< loaded beside it
+    std::string health;        ///< raid_health() of all lines of the live table
+    std::string loaded_health; ///< and of the one beside it
 
     const DmName& name() const { return info.name; }
 };
@@ -43,7 +44,7 @@ struct ImageState {
 /// A private device that carries the table an origin had before.
 struct BaseState {
     DmInfo info;
-    Table table;
+    Table table;        ///< that runs, or is loaded and never ran
     std::string health; ///< raid_health() of all its lines
 
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
@@ -65,7 +66,8 @@ struct StoreState {
 struct OriginState {
     DmInfo info;
     Table table;
-    Table inactive; ///< loaded beside it
+    Table inactive;            ///< loaded beside it
+    std::string loaded_health; ///< raid_health() of all its lines
     Interpose line;
     InterposeStatus status;
     std::vector<Point> points; ///< oldest first; none if the module has another interface; if lost, those with images

@@ -26,6 +26,12 @@ NewDevice as_found(const DeviceState& device)
 /// Whether devices are suspended by hand to swap a table with that of the base.
 bool swapped_suspended(const DeviceState& base) { return runs_once(base.table.empty() ? base.inactive : base.table); }
 
+/// What its legs were when its table was loaded, or are by now that it runs.
+const std::string& base_health(const DeviceState& base)
+{
+    return base.table.empty() ? base.loaded_health : base.health;
+}
+
 /// Whether some old data in a store can be read.
 bool has_valid_snapshots(const OriginState& origin)
 {
@@ -101,7 +107,8 @@ private:
             swapping_.insert(base->name());
             // Forwards, because what is loaded tells us what it was as long as it is not done.
             repair(device.name(), "an attach that was not finished", "finished",
-                {SwapSuspended{{device.name(), base->name(), device.table, true, {}}, false, device.inactive}},
+                {SwapSuspended{
+                    {device.name(), base->name(), device.table, true, base_health(*base)}, false, device.inactive}},
                 device.info);
             return;
         }
@@ -142,11 +149,12 @@ private:
         return found != machine_.devices.end() ? &*found : nullptr;
     }
 
-    /// The base of a raid is suspended by a swap of ours alone.
+    /// The base of a raid is suspended by a swap of ours alone, and one that never ran waits for one, which somebody has
+    /// done for us.
     const DeviceState* sleeping_base(const OriginState& origin) const
     {
         const DeviceState* base = machine_.find_device(base_uuid(origin.line.origin));
-        return base != nullptr && base->info.live_table && base->info.suspended && swapped_suspended(*base) ? base
+        return base != nullptr && swapped_suspended(*base) && (base->info.suspended || base->table.empty()) ? base
                                                                                                             : nullptr;
     }
 
@@ -155,10 +163,10 @@ private:
         swapping_.insert(base.name());
         Plan plan;
         if (origin.info.suspended)
-            plan.push_back(WakeUp{origin.name(), Visibility::public_device,
+            plan.push_back(WakeUp{origin.name(), Visibility::public_device, {},
                 SuspendedSwap{origin.name(), base.name(), origin.table, true, {}}});
         else
-            plan.push_back(WakeUp{base.name(), Visibility::private_device});
+            plan.push_back(WakeUp{base.name(), Visibility::private_device, base.inactive});
         repair(origin.name(), "a swap that was not finished", "undone", std::move(plan), origin.info);
     }
 
@@ -201,7 +209,8 @@ private:
             return false;
         swapping_.insert(base->name());
         repair(origin.name(), "a detach that was not finished", "finished",
-            {SwapSuspended{{origin.name(), base->name(), origin.table, false, {}}, true, origin.inactive}},
+            {SwapSuspended{
+                {origin.name(), base->name(), origin.table, false, origin.loaded_health}, true, origin.inactive}},
             origin.info);
         return true;
     }

@@ -59,11 +59,16 @@ Plan plan_remove(const Machine& machine, const OriginState& origin, const Point&
 
 FoundPoint find_point(const Machine& machine, const OriginState* only, const std::string& name)
 {
-    const PointName wanted(name);
+    const auto id = PointId::from_text(name);
     const auto uuid = Uuid::from_text(name);
-    const auto is_wanted = [&](const Point& point) { return uuid ? point.uuid == *uuid : point.name == wanted; };
+    const bool by_name = !id && !uuid;
+    if (by_name)
+        PointName{name}; // throws for what is none
     std::vector<FoundPoint> found;
     const auto search = [&](const OriginState& origin) {
+        const auto is_wanted = [&](const Point& point) {
+            return id ? origin.id_of(point) == *id : uuid ? point.uuid == *uuid : point.name.text() == name;
+        };
         if (const Point* point = find_if(origin, is_wanted))
             found.push_back({&origin, point});
     };
@@ -72,10 +77,16 @@ FoundPoint find_point(const Machine& machine, const OriginState* only, const std
             search(origin);
     if (only == nullptr)
         std::for_each(machine.gone.begin(), machine.gone.end(), search);
+    if (found.empty() && only == nullptr && !machine.unread.empty())
+        throw Error(name, "find it",
+            fmt::format("it is nowhere else, and {} cannot be read: {}", machine.unread.front().subject(),
+                machine.unread.front().reason()),
+            machine.unread.front().next_step());
     if (found.empty())
         throw Error(name, "find it",
             only != nullptr ? only->name().text() + " has no such point" : "there is no such point",
-            "dmsnap list shows what there is");
+            "dmsnap list shows what there is")
+            .as(by_name ? Fault::failed : Fault::chain_broken);
     if (found.size() > 1)
         throw Error(name, "find it",
             fmt::format(

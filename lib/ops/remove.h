@@ -20,7 +20,8 @@ struct FoundPoint {
     const Point* point;
 };
 
-/// Finds "NAME" or a point's uuid on any origin, or on `only` if that is given.  Throws Error if there is none or more than one.
+/// Finds "NAME", a point's uuid or "GENERATION:ID" on any origin, or on `only` if that is given.  Throws Error if there is
+/// none or more than one; Fault::chain_broken if a uuid or an id means none, for it may have meant one.
 FoundPoint find_point(const Machine& machine, const OriginState* only, const std::string& name);
 
 /// Finds what "NAME", a point's uuid or "GENERATION:ID" means in the present chain.  What does not exist there is

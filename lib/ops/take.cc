@@ -93,7 +93,10 @@ void require_apart(const Machine& machine, const Candidate& candidate, const Sto
 
 ChosenStore make_store(const Machine& machine, const Candidate& candidate, const StoreWish& wish, Sectors chunk)
 {
-    require_fit(wish);
+    if (const auto reason = store_refusal(wish.facts, wish.overwrite))
+        throw Error(wish.path, "use it as store", *reason,
+            only_signature_refuses(wish.facts) ? "--yes, if that may be lost" : "another device")
+            .as(may_pass(wish.facts) ? Fault::in_use : Fault::failed);
     require_apart(machine, candidate, wish.path, wish.facts.below);
     const DmName name = store_name(wish.new_store);
     if (machine.has_name(name))
@@ -182,14 +185,6 @@ bool may_pass(const StoreFacts& facts)
 {
     return facts.to_origin == StackRelation::unrelated &&
            (facts.users.passing() || (facts.users.none() && facts.claimed));
-}
-
-void require_fit(const StoreWish& wish)
-{
-    if (const auto reason = store_refusal(wish.facts, wish.overwrite))
-        throw Error(wish.path, "use it as store", *reason,
-            only_signature_refuses(wish.facts) ? "--yes, if that may be lost" : "another device")
-            .as(may_pass(wish.facts) ? Fault::in_use : Fault::failed);
 }
 
 Plan plan_take(

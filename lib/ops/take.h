@@ -45,8 +45,6 @@ std::optional<std::string> store_refusal(const StoreFacts& facts, bool overwrite
 bool only_signature_refuses(const StoreFacts& facts);
 /// Whether it is somebody's opening it that stands against it, which may be over in a moment.
 bool may_pass(const StoreFacts& facts);
-/// Throws Error with what stands against it; Fault::in_use if may_pass().
-void require_fit(const StoreWish& wish);
 
 /// Takes a point, attaches before if need be, and makes a snapshot's image.  Without a store wish a snapshot uses the
 /// store its origin has.  Throws Error.

@@ -60,7 +60,8 @@ struct SuspendedSwap {
     DmName base;          ///< runs exactly while the live device's table is "interpose"
     Table before;         ///< the live device's table until now
     bool to_base = false; ///< from then on the live device stands on the base
-    std::string health;   ///< raid_health() when the plan was made; empty: not known, not compared
+    std::string health;   ///< raid_health() that the table to run next was loaded with, or just before that; empty: not
+                          ///< known, not compared
     bool operator==(const SuspendedSwap&) const = default;
 };
 
@@ -82,6 +83,8 @@ public:
     virtual Table inactive_table(const DmName& name) = 0;
     /// Does not flush what is pending.
     virtual std::vector<StatusLine> status(const DmName& name) = 0;
+    /// The same of the table in the inactive slot.
+    virtual std::vector<StatusLine> inactive_status(const DmName& name) = 0;
     /// The version of a target's module, which is loaded if need be; nothing if there is none.
     virtual std::optional<TargetVersion> target_version(const std::string& type) = 0;
 
@@ -101,8 +104,8 @@ public:
     /// somebody else has frozen would make the swap fail.
     virtual void resume(const DmName& name, Visibility visibility) = 0;
     /// Suspends the live device, starts or stops the base, and resumes the live device with what it has loaded.  What
-    /// fails is put back, and so is a raid that has lost a leg since the plan was made: the table to be started was
-    /// loaded without knowing.  Writers wait meanwhile, so it is done by a process of its own that nothing holds up and
+    /// fails is put back, and so is a raid that has lost a leg since the table to be started was loaded, which does not
+    /// know.  Writers wait meanwhile, so it is done by a process of its own that nothing holds up and
     /// that ends its work even if this one is killed.
     virtual void swap_suspended(const SuspendedSwap& swap) = 0;
     virtual void remove(const DmName& name) = 0;

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <fmt/format.h>
 #include <map>
+#include <new>
+#include <set>
 #include <utility>
 
 namespace dmsnap {
@@ -21,6 +23,7 @@ struct Execution {
     Host& host;
     std::optional<TakeAnswer> taken = {};
     std::map<DmName, Table> loaded = {}; ///< ours in the inactive slot, as the kernel prints it
+    std::set<DmName> swapping = {};      ///< devices that a resume or a swap of ours was asked for
 };
 
 DmInfo require_info(Dm& dm, const DmName& name, const char* operation)
@@ -107,6 +110,9 @@ void perform(const Load& step, Execution& run)
 
 void perform(const Clear& step, Execution& run)
 {
+    if (require_info(run.dm, step.name, "clear its table").inactive_table &&
+        run.dm.inactive_table(step.name) != step.table)
+        throw another_is_loaded(step.name, "clear its table");
     run.dm.clear(step.name);
     if (require_info(run.dm, step.name, "clear its table").inactive_table)
         throw Error(step.name.text(), "clear its table", "another one has come meanwhile");
@@ -133,8 +139,11 @@ Error another_runs(const DmName& name)
 }
 
 /// A resume swaps in what is loaded, whoever did it, and in the place of whatever runs by then.
-void require_ours_loaded(const DmName& name, const Table& before, const Table& ours, Dm& dm)
+void require_ours_loaded(const DmName& name, const Table& before, const Table& ours, bool suspended, Dm& dm)
 {
+    if (require_info(dm, name, "swap its table").suspended != suspended)
+        throw Error(name.text(), "swap its table",
+            suspended ? "somebody has resumed it meanwhile" : "somebody has suspended it meanwhile", "again");
     if (dm.table(name) != before)
         throw another_runs(name);
     const Table now = dm.inactive_table(name);
@@ -147,9 +156,12 @@ void require_ours_loaded(const DmName& name, const Table& before, const Table& o
 void perform(const Resume& step, Execution& run)
 {
     const Table& ours = run.loaded[step.name];
-    if (runs_ours(step.name, ours, run.dm)) // by somebody's resume
+    if (runs_ours(step.name, ours, run.dm)) { // by somebody's resume
+        run.swapping.insert(step.name);
         return;
-    require_ours_loaded(step.name, step.before, ours, run.dm);
+    }
+    require_ours_loaded(step.name, step.before, ours, false, run.dm);
+    run.swapping.insert(step.name);
     try {
         run.dm.resume(step.name, Visibility::public_device);
     } catch (const Error&) {
@@ -165,16 +177,25 @@ void perform(const Resume& step, Execution& run)
 
 void perform(const SwapSuspended& step, Execution& run)
 {
+    const SuspendedSwap& swap = step.swap;
     if (!step.found.empty())
-        run.loaded[step.swap.name] = step.found;
-    require_ours_loaded(step.swap.name, step.swap.before, run.loaded[step.swap.name], run.dm);
-    run.dm.swap_suspended(step.swap);
-    require_swapped(step.swap.name, step.swap.before, run.dm);
+        run.loaded[swap.name] = step.found;
+    const Table& ours = run.loaded[swap.name];
+    // By somebody's resume: it waits for its base.
+    if (swap.to_base && runs_ours(swap.name, ours, run.dm)) {
+        run.swapping.insert(swap.name);
+        run.dm.resume(swap.base, Visibility::private_device);
+        return;
+    }
+    require_ours_loaded(swap.name, swap.before, ours, !step.found.empty(), run.dm);
+    run.swapping.insert(swap.name);
+    run.dm.swap_suspended(swap);
+    require_swapped(swap.name, swap.before, run.dm);
 }
 
 void perform(const WakeUp& step, Execution& run)
 {
-    if (require_info(run.dm, step.name, "resume it").inactive_table)
+    if (require_info(run.dm, step.name, "resume it").inactive_table && run.dm.inactive_table(step.name) != step.loaded)
         throw another_is_loaded(step.name, "resume it");
     if (step.both)
         run.dm.swap_suspended(*step.both);
@@ -335,6 +356,8 @@ Stranger find_stranger(const DmName& name, const Table& before, Execution& run)
 
 void undo(const Resume& step, Execution& run)
 {
+    if (run.swapping.count(step.name) == 0)
+        return;
     const DmInfo info = require_info(run.dm, step.name, "restore its table");
     const Table now = run.dm.table(step.name);
     // Clear, then resume: a resume swaps in what is loaded.
@@ -354,13 +377,16 @@ bool runs(const std::optional<DmInfo>& info) { return info && info->live_table &
 void undo(const SwapSuspended& step, Execution& run)
 {
     const SuspendedSwap& swap = step.swap;
+    if (run.swapping.count(swap.name) == 0)
+        return;
     const DmInfo info = require_info(run.dm, swap.name, "restore its table");
     const Table now = run.dm.table(swap.name);
     const bool back_to_base = interpose_line(swap.before) != nullptr;
     if (info.inactive_table)
         run.dm.clear(swap.name);
     // What was written since the live device runs waits in its base, and to suspend the device would be to wait for that.
-    if (now == swap.before && !info.suspended && back_to_base)
+    const bool on_base = interpose_line(now) != nullptr;
+    if (on_base && !info.suspended && !runs(run.dm.info(swap.base)))
         run.dm.resume(swap.base, Visibility::private_device);
     if (now != swap.before)
         run.dm.load(swap.name, swap.before);
@@ -633,6 +659,19 @@ std::vector<std::string> rest_by_hand(Plan::const_iterator first, Plan::const_it
     return commands;
 }
 
+/// What goes wrong, if anything.
+std::optional<Error> failure_of(const Step& step, Execution& run)
+{
+    try {
+        std::visit([&](const auto& s) { perform(s, run); }, step);
+        return std::nullopt;
+    } catch (const Error& error) {
+        return error;
+    } catch (const std::bad_alloc&) {
+        return Error(to_text(step), "do it", ENOMEM);
+    }
+}
+
 } // namespace
 
 Outcome execute(const Plan& plan, Dm& dm, Host& host, const Progress& progress)
@@ -641,9 +680,7 @@ Outcome execute(const Plan& plan, Dm& dm, Host& host, const Progress& progress)
     auto way_back = plan.begin(); // steps before this one stay
     for (auto step = plan.begin(); step != plan.end(); ++step) {
         report(progress, to_text(*step));
-        try {
-            std::visit([&](const auto& s) { perform(s, run); }, *step);
-        } catch (const Error& error) {
+        if (const auto error = failure_of(*step, run)) {
             auto left = WayBack(way_back, std::next(step), run, progress).go();
             if (way_back != plan.begin())
                 for (std::string& command : rest_by_hand(way_back, plan.end()))

@@ -61,10 +61,11 @@ struct SwapSuspended {
     bool operator==(const SwapSuspended&) const = default;
 };
 
-/// Resumes, with the table it has, what a dead plan of ours left suspended.  Not undone: its writers have waited enough.
+/// Resumes, with the table it has or the one that was loaded for it, what a dead plan of ours left suspended.  Not undone: its writers have waited enough.
 struct WakeUp {
     DmName name;
     Visibility visibility;
+    Table loaded = {};                      ///< beside it; empty if there is none
     std::optional<SuspendedSwap> both = {}; ///< with a base that sleeps too: udev reads the device as soon as it runs
     bool operator==(const WakeUp&) const = default;
 };

@@ -104,6 +104,11 @@ std::string other_interface(std::uint32_t interface)
     return fmt::format("has interface {}, and this dmsnap {}", interface, INTERPOSE_INTERFACE);
 }
 
+const char* which_to_upgrade(std::uint32_t interface)
+{
+    return interface < INTERPOSE_INTERFACE ? "upgrade the module" : "upgrade dmsnap";
+}
+
 std::string to_text(const InterposeStatus& status)
 {
     std::string text = fmt::format("{} {} {}", status.interface, status.generation.text(), status.state);

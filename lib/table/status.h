@@ -88,6 +88,8 @@ ImageStatus parse_image_status(std::string_view line);
 
 /// "has interface 2, and this dmsnap 1"
 std::string other_interface(std::uint32_t interface);
+/// And what to do about that.
+const char* which_to_upgrade(std::uint32_t interface);
 
 std::string to_text(const InterposeStatus& status);
 std::string to_text(const StoreStatus& status);

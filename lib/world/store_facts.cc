@@ -23,19 +23,6 @@ StackRelation relation(const BlockDevice& device, const BlockDevice& origin, con
     return StackRelation::unrelated;
 }
 
-/// Whether somebody holds the device exclusively: a mount, another device, swap, or a program that asked for that.
-bool is_claimed(const std::filesystem::path& node)
-{
-    try {
-        File::open(node, O_RDONLY | O_EXCL);
-        return false;
-    } catch (const Error& error) {
-        if (error.number() != EBUSY)
-            throw;
-        return true;
-    }
-}
-
 void require_readable(const BlockDevice& device, const Roots& roots)
 {
     if (device.suspended)
@@ -50,6 +37,18 @@ void require_readable(const BlockDevice& device, const Roots& roots)
 
 } // namespace
 
+bool is_claimed(const BlockDevice& device, const Roots& roots)
+{
+    try {
+        File::open(node_path(device, roots), O_RDONLY | O_EXCL);
+        return false;
+    } catch (const Error& error) {
+        if (error.number() != EBUSY)
+            throw;
+        return true;
+    }
+}
+
 StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots)
 {
     require_readable(device, roots);
@@ -60,7 +59,6 @@ StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin
     facts.to_origin = relation(device, origin, roots);
     facts.below = numbers_below(device, roots);
     facts.below.insert(device.number);
-    facts.claimed = is_claimed(node);
     facts.users = find_users(device, roots);
     facts.signature = find_signature(node);
     facts.header = read_store_header(node);

@@ -21,13 +21,17 @@ struct StoreFacts {
     StackRelation to_origin = StackRelation::unrelated; ///< where the device is, seen from the origin
     std::set<DeviceNumber> below;                       ///< the device, and what it lies on at any depth
     Bytes origin_block{512};                            ///< the origin's logical block
-    bool claimed = false;                               ///< somebody holds it exclusively, and not always one seen
+    bool claimed = false;                               ///< is_claimed(), and not always by one seen
     Users users;                                        ///< who; partitions alone claim nothing, but are in the way
     std::optional<Signature> signature;
     StoreHeaderReading header;
 };
 
-/// Reads them all. Changes nothing. Throws Error if the device cannot be read.
+/// Whether somebody holds the device exclusively: a mount, another device, swap, or a program that asked for that. Holds it
+/// itself for an instant, which may fail what another does with it: for one who has the lock that he would need.
+bool is_claimed(const BlockDevice& device, const Roots& roots = {});
+
+/// Reads them all but `claimed`. Changes nothing. Throws Error if the device cannot be read.
 StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots = {});
 
 } // namespace dmsnap

@@ -13,6 +13,8 @@
 #include <endian.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 namespace dmsnap {
 namespace {
@@ -74,9 +76,14 @@ StoreHeaderReading read_store_header(const std::filesystem::path& node)
     return length == block.size() ? parse_store_header(block) : StoreHeaderReading{};
 }
 
-void format_store(const std::filesystem::path& node, const StoreHeader& header)
+void format_store(const std::filesystem::path& node, DeviceNumber number, const StoreHeader& header)
 {
     const File device = File::open(node, O_RDWR | O_EXCL);
+    struct stat facts = {};
+    if (fstat(device.fd(), &facts) != 0)
+        throw Error(node.string(), "make a store of it", errno);
+    if (facts.st_rdev != makedev(number.major, number.minor))
+        throw Error(node.string(), "make a store of it", "it leads to another device by now", "again");
     erase_signatures(device.fd(), node);
     device.write_at({0}, to_block(header));
     device.sync();

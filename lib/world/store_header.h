@@ -4,6 +4,7 @@
 /// The first block of a store, struct interpose_store_header of dm-interpose.h.
 #pragma once
 
+#include "base/device_number.h"
 #include "base/units.h"
 #include "base/uuid.h"
 #include "dm-interpose.h"
@@ -42,6 +43,6 @@ StoreHeaderReading read_store_header(const std::filesystem::path& node);
 
 /// Makes a store of the device: claims it (O_EXCL, so that it fails with EBUSY if anyone has it), erases every
 /// signature, writes the header and makes it durable. Throws Error; what was there may be gone then.
-void format_store(const std::filesystem::path& node, const StoreHeader& header);
+void format_store(const std::filesystem::path& node, DeviceNumber number, const StoreHeader& header);
 
 } // namespace dmsnap

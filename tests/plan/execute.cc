@@ -282,6 +282,52 @@ TEST_CASE("a stranger's table that overtakes ours at the swap is no success, and
     }
 }
 
+TEST_CASE("a raid that somebody resumes into our table gets its base, and goes back if the rest fails", "[plan]")
+{
+    for (const bool fails : {false, true}) {
+        World world = raid_world();
+        const std::string before = world.state();
+        const Plan plan = take_snapshot(world);
+        if (fails)
+            world.dm.add("dmsnap-s1", "0 8 error\n");
+        const Outcome outcome = execute(plan, world.dm, world.host, [&](const std::string& line) {
+            if (line.starts_with("swap "))
+                world.dm.resume(world.device, Visibility::public_device);
+        });
+        CHECK(outcome.done() == !fails);
+        CHECK(outcome.left_to_do.empty());
+        if (fails) {
+            world.dm.devices.erase(DmName("dmsnap-s1"));
+            CHECK(world.state() == before);
+        } else {
+            CHECK_FALSE(world.dm.devices[base_name(U)].suspended);
+            CHECK_FALSE(world.dm.devices[base_name(U)].live.empty());
+        }
+    }
+}
+
+TEST_CASE("a device that somebody suspends in between stays suspended, and nothing else of the plan stays", "[plan]")
+{
+    for (const auto& make : {linear_world, segmented_world, raid_world})
+        for (const char* moment : {"resume", "swap "}) {
+            World world = make();
+            const Table before = world.dm.table(world.device);
+            const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+            bool came = false;
+            const Outcome outcome = execute(plan, world.dm, world.host, [&](const std::string& line) {
+                if (line.starts_with(moment))
+                    came = world.dm.devices[world.device].suspended = true;
+            });
+            if (!came)
+                continue;
+            CHECK(outcome.undone());
+            CHECK(world.dm.devices.size() == 1);
+            CHECK(world.dm.devices[world.device].suspended);
+            CHECK(world.dm.devices[world.device].live == before);
+            CHECK(world.dm.devices[world.device].inactive.empty());
+        }
+}
+
 TEST_CASE("neither a removal nor the undo of a renaming touches another device of that name", "[plan]")
 {
     World world = world_with_snapshot(linear_world());

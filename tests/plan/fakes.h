@@ -88,6 +88,7 @@ struct FakeDevice {
     Table inactive;
     bool suspended = false;
     bool read_only = false;
+    std::string loaded_legs = {}; ///< as they were when `inactive` was loaded
     bool operator==(const FakeDevice&) const = default;
 };
 
@@ -182,8 +183,13 @@ public:
         if (device.uuid.ends_with("-store"))
             return {{{0}, length(device.live), INTERPOSE_TARGET_STORE, to_text(status_of_store(device))}};
         if (runs_once(device.live))
-            return {{{0}, length(device.live), "raid", "raid1 2 " + legs + " 4096/4096 idle 0 0 -"}};
+            return {raid_status(device.live, legs)};
         return {};
+    }
+
+    std::vector<StatusLine> inactive_status(const DmName& name) override
+    {
+        return {raid_status(at(name).inactive, at(name).loaded_legs)};
     }
 
     std::optional<TargetVersion> target_version(const std::string&) override
@@ -214,7 +220,7 @@ public:
             // The module has it so: an origin that is suspended gets no other table of ours.
             if (at(name).suspended && interpose_line(at(name).live) != nullptr && interpose_line(table) != nullptr)
                 throw Error(name.text(), "load its table", EBUSY);
-            at(name).inactive = table;
+            put_beside(at(name), table);
         });
     }
 
@@ -257,7 +263,7 @@ public:
             live.inactive.clear();
             trouble.pass_moment();
             if ((interpose_line(live.live) != nullptr) != from_base)
-                live.inactive = swap.before;
+                put_beside(live, swap.before);
             trouble.pass_moment();
             start(live);
             trouble.pass_moment();
@@ -313,8 +319,19 @@ private:
         require_length(device.table);
         FakeDevice& made = devices[device.name] = {device.uuid, next_number(), {}, {}, false, device.read_only};
         trouble.pass_moment();
-        made.inactive = device.table;
+        put_beside(made, device.table);
         return made;
+    }
+
+    void put_beside(FakeDevice& device, const Table& table)
+    {
+        device.inactive = table;
+        device.loaded_legs = legs;
+    }
+
+    static StatusLine raid_status(const Table& table, const std::string& legs)
+    {
+        return {{0}, length(table), "raid", "raid1 2 " + legs + " 4096/4096 idle 0 0 -"};
     }
 
     FakeDevice& at(const DmName& name)

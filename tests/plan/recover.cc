@@ -211,9 +211,9 @@ TEST_CASE("a recover that dies is carried on by the next one", "[plan]")
                 world.dm.trouble.die_at(moment);
                 CHECK_THROWS_AS(world.run(plan), Killed);
                 world.dm.trouble.die_at(second);
+                const auto look = [&] { return world.machine(); };
                 try {
-                    reconcile(
-                        world.dm, world.host, [&] { return world.machine(); }, [](const DmInfo&) { return false; });
+                    reconcile(world.dm, world.host, look, nobody_else);
                     break;
                 } catch (const Killed&) {
                 }
@@ -362,6 +362,38 @@ TEST_CASE("a raid that a swap given up half-way left suspended is found by its b
     CHECK(plan_recover(stranger.machine()).in_the_way.size() == 1);
 }
 
+TEST_CASE("a raid that somebody resumed into our table before its base ever ran goes on", "[plan]")
+{
+    for (const AttachFor purpose : {AttachFor::good, AttachFor::first_point}) {
+        World world = raid_world();
+        const std::string before = world.state();
+        const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U, purpose);
+        World whole = world;
+        REQUIRE(whole.run(plan).done());
+        REQUIRE(world.run(Plan(plan.begin(), plan.end() - 1)).done());
+        world.dm.resume(world.device, Visibility::public_device);
+        REQUIRE(world.dm.devices[base_name(U)].live.empty());
+        world.recover();
+        CHECK(world.state() == (purpose == AttachFor::first_point ? before : whole.state()));
+    }
+}
+
+TEST_CASE("a leg that fails while a dead command's swap waits takes the swap back", "[plan]")
+{
+    for (const bool detach : {false, true}) {
+        World world = detach ? attached(raid_world()) : raid_world();
+        const std::string before = world.state();
+        const Plan plan = detach ? plan_detach(world.machine(), world.machine().origins.at(0), false) : attach(world);
+        REQUIRE(world.run(Plan(plan.begin(), plan.begin() + (detach ? 1 : 2))).done());
+        world.dm.devices[world.device].suspended = true;
+        REQUIRE(plans_of(plan_recover(world.machine())).starts_with("swap "));
+        world.dm.legs = "AD";
+        world.recover();
+        world.dm.legs = "AA";
+        CHECK(world.state() == before);
+    }
+}
+
 TEST_CASE("a raid's base that was left suspended below an attached device goes on", "[plan]")
 {
     for (bool both : {false, true}) {
@@ -384,9 +416,13 @@ TEST_CASE("what somebody is busy with does not keep the rest from being mended",
     REQUIRE_FALSE(loaded.inactive.empty());
     world.dm.create({store_name(S), store_uuid(S), parse_table("0 4096 interpose-store 8:32 0\n"),
         Visibility::private_device, false});
-    const Reconciled reconciled = reconcile(
-        world.dm, world.host, [&] { return world.machine(); },
-        [](const DmInfo& live) -> bool { throw Error(live.name.text(), "lock it", "LVM is at work on it"); });
+    const auto look = [&] { return world.machine(); };
+    const BarOthers bar = {[](const DmInfo&) { return false; },
+        [&](const DmInfo& live) {
+            CHECK(world.dm.devices.count(store_name(S)) == 0); // no other repair waits
+            throw Error(live.name.text(), "lock it", "LVM is at work on it");
+        }};
+    const Reconciled reconciled = reconcile(world.dm, world.host, look, bar);
     REQUIRE(reconciled.failed.size() == 1);
     CHECK(reconciled.failed[0].reason() == "LVM is at work on it");
     CHECK(world.dm.devices[world.device] == loaded);

@@ -21,6 +21,8 @@ inline const Uuid P = *Uuid::from_text("cccccccc-3333-4333-8333-333333333333");
 inline const Uuid R = *Uuid::from_text("eeeeeeee-5555-4555-8555-555555555555");
 inline const Uuid Q = *Uuid::from_text("dddddddd-4444-4444-8444-444444444444");
 
+inline const BarOthers nobody_else = {[](const DmInfo&) { return true; }, [](const DmInfo&) {}};
+
 /// A machine with one device that may become an origin.
 struct World {
     FakeDm dm;
@@ -57,8 +59,8 @@ struct World {
     Reconciled recover()
     {
         dm.trouble.live_on();
-        return reconcile(
-            dm, host, [&] { return machine(); }, [](const DmInfo&) { return false; });
+        const auto look = [&] { return machine(); };
+        return reconcile(dm, host, look, nobody_else);
     }
 
     Outcome run(const Plan& plan) { return execute(plan, dm, host); }

@@ -241,11 +241,11 @@ TEST_CASE("signals that would stop or end the program wait", "[unit]")
         sigpending(&pending);
         return sigismember(&pending, signal) == 1;
     };
-    struct sigaction ignore {};
+    struct sigaction ignore = {};
     ignore.sa_handler = [](int) {};
     for (const int signal : {SIGINT, SIGTERM, SIGTSTP, SIGALRM, SIGUSR1, SIGUSR2, SIGTTOU, SIGPIPE}) {
         INFO(signal);
-        struct sigaction before {};
+        struct sigaction before = {};
         sigaction(signal, &ignore, &before); // for its end
         {
             const SignalsWait wait;

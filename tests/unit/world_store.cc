@@ -151,7 +151,7 @@ TEST_CASE("a formatted device holds the header and no other signature", "[unit]"
     CHECK(find_signature(device.path)->description.find("swap") != std::string::npos);
     CHECK_FALSE(find_signature(device.path)->physical_volume);
 
-    format_store(device.path, some_header());
+    format_store(device.path, {}, some_header());
     CHECK(read_store_header(device.path).header == some_header());
     CHECK_FALSE(find_signature(device.path));
 }
@@ -162,7 +162,7 @@ TEST_CASE("a signature beyond the header's block is erased too", "[unit]")
     device.write({0x8000}, "\1CD001\1"); // of a CD, 32 KiB in
     REQUIRE(find_signature(device.path));
     CHECK(find_signature(device.path)->description.find("iso9660") != std::string::npos);
-    format_store(device.path, some_header());
+    format_store(device.path, {}, some_header());
     CHECK_FALSE(find_signature(device.path));
 }
 

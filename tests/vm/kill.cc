@@ -76,6 +76,7 @@ struct Case {
     const char* name;
     std::vector<Arguments> before;
     Arguments verb;
+    Arguments dead = {}; ///< a verb that was killed half-way just before
 };
 
 std::vector<Case> cases(const std::string& device)
@@ -90,13 +91,17 @@ std::vector<Case> cases(const std::string& device)
         {"create on an attached device", {attach}, create},
         {"create a second one", {create}, second},
         {"checkpoint", {}, checkpoint},
+        {"checkpoint of an attached device", {attach}, checkpoint},
         {"remove", {create, second}, {"remove", "s2"}},
         {"remove the last one", {create}, {"remove", "s1"}},
+        {"remove a checkpoint", {checkpoint}, {"remove", "c1"}},
         {"remove --keep-point", {create, second}, {"remove", "--keep-point", "s2"}},
         {"rename", {create}, {"rename", "s1", "s9"}},
+        {"rename a checkpoint", {checkpoint}, {"rename", "c1", "c9"}},
         {"change", {create}, {"change", "--addtag", "daily", "s1"}},
         {"detach", {checkpoint}, {"detach", device}},
         {"detach --force", {create, checkpoint, second}, {"detach", "--force", "--yes", device}},
+        {"recover", {}, {"recover"}, create},
     };
 }
 
@@ -150,6 +155,22 @@ private:
         reset();
         for (const Arguments& verb : what.before)
             tool(verb);
+        if (!what.dead.empty())
+            die_half_way(what.dead);
+    }
+
+    /// After half of the ioctls that change something.
+    void die_half_way(const Arguments& verb)
+    {
+        if (half_way_ == 0) {
+            const std::vector<bool> ioctls = ioctls_of(verb);
+            reset();
+            auto left = std::count(ioctls.begin(), ioctls.end(), true) / 2;
+            while (left >= 0)
+                left -= ioctls.at(half_way_++) ? 1 : 0;
+        }
+        const Arguments kill = {"-e", "trace=ioctl", "-e", fmt::format("inject=ioctl:signal=KILL:when={}", half_way_)};
+        REQUIRE(test::run(strace(kill, verb)).status == 128 + 9);
     }
 
     void kill_in(const Case& what)
@@ -215,7 +236,7 @@ private:
         INFO("recover: " << recovered.out << recovered.err);
         CHECK(recovered.status == 0);
         const std::string now = state();
-        if (now != before)
+        if (now != before || !what.dead.empty())
             CHECK(now == done);
         CHECK(run_tool({"check"}).out == "");
         CHECK(must({"sh", "-c", "dmsetup udevcookies | grep ^0x || true"}) == "");
@@ -233,6 +254,7 @@ private:
     Milliseconds allowed_{1000};
     Milliseconds longest_{0};
     unsigned kills_ = 0;
+    std::size_t half_way_ = 0; ///< 0: not known yet
 };
 
 } // namespace

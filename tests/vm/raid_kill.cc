@@ -9,6 +9,7 @@
 #include "dm/libdevmapper.h"
 #include "environment.h"
 #include "kinds.h"
+#include "ops/naming.h"
 #include "origin.h"
 #include "records.h"
 #include "table/status.h"
@@ -72,6 +73,15 @@ bool attached() { return must({"dmsetup", "table", "test-origin"}).find(" interp
 
 constexpr const char* runs = "Active:Live\n";
 
+void check_legs_agree()
+{
+    must({"lvchange", "--syncaction", "check", "test/origin"});
+    wait_until("the mirror's legs are compared", 120, [] {
+        return must({"lvs", "--noheadings", "-o", "raid_sync_action", "test/origin"}).find("idle") != std::string::npos;
+    });
+    CHECK(std::stoul(must({"lvs", "--noheadings", "-o", "raid_mismatch_count", "test/origin"})) == 0);
+}
+
 void check_ends(bool is_attached)
 {
     wait_until("the child ends what was begun", 60, [&] { return attached() == is_attached && state() == runs; });
@@ -112,11 +122,30 @@ TEST_CASE("the critical section of a raid device ends whoever is killed in it", 
     if (!attached())
         tool({"attach", origin->device()}); // which removes what the last one that was killed left behind
     tool({"detach", origin->device()});
-    must({"lvchange", "--syncaction", "check", "test/origin"});
-    wait_until("the mirror's legs are compared", 120, [] {
-        return must({"lvs", "--noheadings", "-o", "raid_sync_action", "test/origin"}).find("idle") != std::string::npos;
-    });
-    CHECK(std::stoul(must({"lvs", "--noheadings", "-o", "raid_mismatch_count", "test/origin"})) == 0);
+    check_legs_agree();
+}
+
+TEST_CASE("LVM refreshes a mirror that is attached, and its base goes with the next command", "[raid-refresh]")
+{
+    auto origin = raid1_origin(64_MiB);
+    std::optional<RecordWriter> writer(origin->path());
+    tool({"attach", origin->device()});
+    writer->write_on(3);
+    must({"lvchange", "--refresh", "test/origin"});
+    CHECK_FALSE(attached());
+    writer->write_on(3);
+    tool({"recover"});
+    CHECK(must({"dmsetup", "ls"}).find("dmsnap") == std::string::npos);
+    writer->write_on(3);
+    tool({"attach", origin->device()});
+    writer->write_on(3);
+    writer->stop();
+    const Ring ring = read_ring(origin->path());
+    CHECK(ring.fault == "");
+    CHECK(ring.records == writer->durable());
+    writer.reset();
+    tool({"detach", origin->device()});
+    check_legs_agree();
 }
 
 namespace {
@@ -186,38 +215,74 @@ void lose_leg(const Origin& origin)
     wait_until("the leg is lost", 60, [] { return health_of(DmName("test-origin")) == "AD"; });
 }
 
+/// A mirror with all loaded for its attach, as one that died has left it.
+struct LoadedMirror {
+    std::unique_ptr<Origin> origin = raid1_origin(64_MiB);
+    std::unique_ptr<Dm> dm = make_libdevmapper();
+    DmName name{"test-origin"};
+    Uuid uuid = Uuid::from_text("aaaaaaaa-1111-4111-8111-111111111111").value();
+    DmName base = base_name(uuid);
+    Table before = dm->table(name);
+
+    LoadedMirror()
+    {
+        REQUIRE(health_of(name) == "AA");
+        dm->prepare({base, base_uuid(uuid), before, Visibility::private_device, false});
+        const std::string below = dm->info(base).value().number.text();
+        const std::string line = fmt::format("0 {} interpose {} 0 {} 32\n", length(before).count, below, uuid.text());
+        dm->load(name, parse_table(line));
+    }
+
+    /// As before the attach, and it can be attached.
+    void check_goes_on() const
+    {
+        const DmInfo info = dm->info(name).value();
+        CHECK_FALSE(info.suspended);
+        CHECK_FALSE(info.inactive_table);
+        CHECK(dm->table(name) == before);
+        must({"dd", "if=" + origin->path(), "of=/dev/null", "bs=4k", "count=1", "iflag=direct", "status=none"});
+    }
+    /// What is read now knows of the leg.
+    void check_attaches() const
+    {
+        tool({"attach", origin->device()});
+        tool({"detach", origin->device()});
+    }
+};
+
 } // namespace
 
 TEST_CASE("a leg that fails after the base was loaded is not read again", "[swap-suspended]")
 {
-    const auto origin = raid1_origin(64_MiB);
-    const auto dm = make_libdevmapper();
-    const DmName name("test-origin");
-    const DmName base("test-base");
-    const Table before = dm->table(name);
-    REQUIRE(health_of(name) == "AA");
-    dm->prepare({base, "TEST-base", before, Visibility::private_device, false});
-    const Table above = parse_table(fmt::format("0 {} interpose {} 0 aaaaaaaa-1111-4111-8111-111111111111 32\n",
-        length(before).count, dm->info(base).value().number.text()));
-    dm->load(name, above);
-    lose_leg(*origin);
+    const LoadedMirror mirror;
+    lose_leg(*mirror.origin);
+    const std::string loaded(raid_health(mirror.dm->inactive_status(mirror.base).at(0).text));
+    CHECK(loaded == "AA");
     std::string said;
     try {
-        dm->swap_suspended({name, base, before, true, "AA"});
+        mirror.dm->swap_suspended({mirror.name, mirror.base, mirror.before, true, loaded});
     } catch (const Error& error) {
         said = error.what();
     }
     CHECK(said.find("test-origin: cannot swap its table: a leg of the raid has failed") == 0);
-    const DmInfo info = dm->info(name).value();
-    CHECK_FALSE(info.suspended);
-    CHECK_FALSE(info.inactive_table);
-    CHECK(dm->table(name) == before);
-    CHECK(dm->info(base).value().suspended);
-    dm->remove(base);
-    must({"dd", "if=" + origin->path(), "of=/dev/null", "bs=4k", "count=1", "iflag=direct", "status=none"});
-    // What is read now knows of it.
-    tool({"attach", origin->device()});
-    tool({"detach", origin->device()});
+    mirror.check_goes_on();
+    CHECK(mirror.dm->info(mirror.base).value().suspended);
+    mirror.dm->remove(mirror.base);
+    mirror.check_attaches();
+}
+
+TEST_CASE("recover takes an attach back whose mirror has lost a leg since", "[swap-suspended]")
+{
+    const LoadedMirror mirror;
+    lose_leg(*mirror.origin);
+    must({"dmsetup", "suspend", "--nolockfs", mirror.name.text()}); // the last thing it did
+    const Result first = run_tool({"recover"});
+    CHECK(first.status == 5);
+    CHECK(first.err.find("a leg of the raid has failed") != std::string::npos);
+    mirror.check_goes_on();
+    tool({"recover"});
+    CHECK_FALSE(mirror.dm->info(mirror.base));
+    mirror.check_attaches();
 }
 
 TEST_CASE("a swap may be asked for again", "[swap-suspended]")

@@ -70,6 +70,7 @@ void images_hold_prefixes(const Origin& origin, RecordWriter& writer, const Read
         writer.write_on(random.between(1, 40));
         seen.push_back(take(origin, writer, fmt::format("s{}", i), read));
         if (i % 4 == 3) {
+            write_for(writer, rounds("show2_seconds"));
             const Seen removed = take_out(seen, random.below(seen.size()));
             read_again(removed, read);
             tool({"remove", removed.snapshot});

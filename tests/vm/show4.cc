@@ -88,6 +88,29 @@ TEST_CASE("a store that fills up costs the snapshot and nothing else", "[show4-s
     fail_under_load(store.path(), INTERPOSE_FAILURE_STORE_FULL, [] {});
 }
 
+TEST_CASE("a store that fills up while a filesystem is frozen for the next snapshot hangs nobody", "[show4-store-full]")
+{
+    const DmDevice store("test-store", fmt::format("0 32768 linear {} 0", store_disk()));
+    const auto origin = linear_origin(origin_disk(), 128_MiB, 1);
+    Filesystem filesystem(origin->path(), "ext4");
+    const std::string file = "of=" + filesystem.directory() + "/file";
+    must({"dd", "if=/dev/urandom", file, "bs=1M", "count=32", "conv=fsync", "status=none"});
+    tool({"create", "-n", "s1", "--store", store.path(), origin->device()});
+    // More than the store takes, and only the freeze writes it.
+    must({"dd", "if=/dev/urandom", file, "bs=1M", "count=32", "conv=notrunc", "status=none"});
+    const std::string number = must({"dmsetup", "info", "-c", "--noheadings", "-o", "major,minor", origin->dm_name()});
+    const std::string take = fmt::format(
+        "take dddddddd-4444-4444-8444-444444444444 snapshot s2 - 10000 {} -", number.substr(0, number.find('\n')));
+    must({"timeout", "--signal=KILL", "60", "dmsetup", "message", origin->dm_name(), "0", take});
+    CHECK(list_field("s1", "reason") == INTERPOSE_FAILURE_STORE_FULL);
+    must({"timeout", "--signal=KILL", "30", "dd", "if=/dev/urandom", file, "bs=1M", "count=1", "conv=notrunc,fsync"});
+    CHECK(list_field("s2", "valid") == "valid");
+    tool({"remove", "s1", "s2"});
+    tool({"detach", origin->device()});
+    filesystem.unmount();
+    check_filesystem(origin->path(), "ext4");
+}
+
 TEST_CASE("a store that fails costs the snapshot and nothing else", "[show4-store-error]")
 {
     const DmDevice store("test-store", fmt::format("0 1048576 linear {} 0", store_disk()));

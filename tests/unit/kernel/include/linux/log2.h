@@ -5,6 +5,10 @@
 
 // Both undefined for 0, there as here.
 #define ilog2(n) (63 - __builtin_clzl(n))
-#define roundup_pow_of_two(n) ((n) == 1 ? 1UL : 1UL << (64 - __builtin_clzl((n)-1)))
+
+static inline unsigned long roundup_pow_of_two(unsigned long n)
+{
+    return n == 1 ? 1 : 1UL << (64 - __builtin_clzl(n - 1));
+}
 
 #endif

@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-#define container_of(pointer, type, member) ((type*)((char*)(pointer)-offsetof(type, member)))
+#define container_of(pointer, type, member) ((type*)&((char*)(pointer))[-(long)offsetof(type, member)])
 
 struct workqueue_struct;
 struct work_struct;

@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+#
+# What a create meets besides a filesystem that is mounted and quick, and whose its nodes are.
+
+set -euo pipefail
+
+slow_table() {
+    echo "0 131072 delay $DMSNAP_TEST_ORIGIN 0 0 $DMSNAP_TEST_ORIGIN 0 $1"
+}
+
+# slow_down MILLISECONDS: of every write.
+slow_down() {
+    dmsetup reload slow --table "$(slow_table "$1")"
+    dmsetup resume slow
+}
+
+clean_up() {
+    local status=$?
+    set +e
+    slow_down 0
+    umount /mnt
+    dmsnap detach --force --yes origin
+    dmsetup remove --retry origin
+    dmsetup remove --retry slow
+    exit $status
+} >/dev/null 2>&1
+
+trap clean_up EXIT
+dmsetup create slow --table "$(slow_table 0)"
+dmsetup create origin --table "0 65536 linear /dev/mapper/slow 0
+65536 65536 linear /dev/mapper/slow 65536"
+mkfs.ext4 -q /dev/mapper/origin
+
+echo "== nodes are root's alone"
+dmsnap create -n s1 --store "$DMSNAP_TEST_STORE" origin
+nodes=$(stat -L -c '%a %U:%G %n' /dev/mapper/dmsnap-* /dev/dmsnap/s1/origin)
+echo "$nodes"
+[ "$(wc -l <<<"$nodes")" = 4 ]
+if grep -v '^600 root:root ' <<<"$nodes"; then exit 1; fi
+
+echo "== a filesystem that is mounted read-only"
+mount -o ro /dev/mapper/origin /mnt
+dmsnap create -n s2 origin
+findmnt -n -o OPTIONS /mnt | grep -w ro
+e2fsck -fn /dev/dmsnap/s2/origin
+umount /mnt
+dmsnap remove s2
+
+echo "== a deadline that passes"
+mount /dev/mapper/origin /mnt
+slow_down 1500
+dd if=/dev/zero of=/mnt/file bs=64k count=6 oflag=direct status=none & writer=$!
+sleep 1
+status=0
+dmsnap create -n s3 --deadline 0.2 origin >/tmp/said 2>&1 || status=$?
+cat /tmp/said
+[ $status = 5 ]
+grep "took longer than 200 ms" /tmp/said
+grep "^  try: --deadline" /tmp/said
+[ "$(dmsnap list --noheadings -o snap_name | tr -d ' ')" = s1 ]
+slow_down 0
+timeout 60 touch /mnt/not-frozen
+wait "$writer"
+umount /mnt
+e2fsck -fn /dev/mapper/origin
+dmsnap remove s1
+dmsnap detach origin
