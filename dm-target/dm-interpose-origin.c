@@ -590,12 +590,17 @@ static bool can_take_over(const struct interpose_origin *origin, const struct in
 }
 
 /* Images read the base they were made on. */
-static bool images_stay_behind(const struct interpose_origin *origin, const struct interpose *ip)
+static bool images_stay_behind(struct interpose_origin *origin, const struct interpose *ip)
 {
 	const struct interpose *latest = origin->latest;
+	struct interpose_image *image;
 
-	return latest && !list_empty(&origin->images) &&
-	       (latest->base->bdev != ip->base->bdev || latest->start != ip->start);
+	if (!latest || (latest->base->bdev == ip->base->bdev && latest->start == ip->start))
+		return false;
+	list_for_each_entry(image, &origin->images, list)
+		if (interpose_snapshot_valid(origin, image->id))
+			return true;
+	return false;
 }
 
 static void take_over(struct interpose_origin *origin, struct interpose *ip)

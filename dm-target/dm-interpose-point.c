@@ -230,27 +230,26 @@ static void epoch_switch(struct take *take)
 }
 
 /*
- * A sweep that older snapshots left to be done, should a write have found the store full since take_point().
- * With a new snapshot such a write would wait for it, a frozen filesystem's own writes too as it thaws, and
- * it for origin->change.
+ * What ended the older snapshots leaves a sweep to be done.  With a new snapshot a write that finds no room would
+ * wait for it, a frozen filesystem's own writes too as it thaws, and it for origin->change.
  */
-static void take_sweep(struct take *take)
+static bool take_needs_sweep(const struct take *take)
 {
-	if (READ_ONCE(take->origin->sweeping))
-		interpose_origin_sweep(take->origin);
+	return take->request.snapshot && READ_ONCE(take->origin->sweeping);
 }
 
 /*
- * A store that went before the new snapshot could be seen has told of it for the older ones only; one that goes
- * later finds the new one.
+ * A store that went, or failed, before the new snapshot could be seen has told of it for the older ones only; one
+ * that goes later finds the new one.
  */
 static void take_commit(struct take *take)
 {
 	int r;
 
-	take_sweep(take); /* drained: no copy is under way */
 	epoch_switch(take);
 	r = take_store_ready(take);
+	if (!r && take_needs_sweep(take))
+		r = -EIO;
 	if (r)
 		interpose_origin_invalidate(take->origin, interpose_store_failure(r));
 }
@@ -265,6 +264,8 @@ static int take_drained(struct take *take)
 		pr_warn("interpose: %s: no point was taken: writes do not end, %u held for copies, others in the base\n",
 			origin->name, READ_ONCE(origin->nr_waiting));
 	r = r ?: take_store_ready(take);
+	if (!r && take_needs_sweep(take))
+		r = -EAGAIN;
 	if (!r && atomic_cmpxchg(&take->state, TAKE_PENDING, TAKE_COMMITTED) != TAKE_PENDING)
 		r = -ETIMEDOUT;
 	if (!r)
@@ -323,11 +324,14 @@ static int take_point(struct take *take)
 	r = take_alloc_maps(take);
 	if (r)
 		return r;
-	take_sweep(take);
-	interpose_gate_prepare(origin);
-	r = take_frozen(take);
-	interpose_gate_relax(origin);
-	return r;
+	do {
+		if (take_needs_sweep(take))
+			interpose_origin_sweep(origin);
+		interpose_gate_prepare(origin);
+		r = take_frozen(take);
+		interpose_gate_relax(origin);
+	} while (r == -EAGAIN && ktime_before(ktime_get(), take->deadline));
+	return r == -EAGAIN ? -ETIMEDOUT : r;
 }
 
 static void take_work(struct work_struct *work)

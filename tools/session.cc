@@ -176,8 +176,9 @@ BlockDevice Change::hold(const std::string& spec)
         if (!left_to_lvm_.contains(group_of(held)))
             return held;
         // This is the one that LVM was busy with.
-        left_to_lvm_.clear();
         mend();
+        left_to_lvm_ = std::move(busy_);
+        busy_.clear();
     }
     throw Error(printable(spec), "find the device", "it is another one at each look", "again");
 }

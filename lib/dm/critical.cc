@@ -103,6 +103,7 @@ public:
     }
 
     // Of the answer.
+    bool is_suspended() const noexcept { return (answer()->flags & DM_SUSPEND_FLAG) != 0; }
     bool has_loaded() const noexcept { return (answer()->flags & DM_INACTIVE_PRESENT_FLAG) != 0; }
     bool is_interpose() const noexcept
     {
@@ -295,6 +296,13 @@ private:
     /// who suspended the live device.
     void backwards(int control) noexcept
     {
+        if (look_.run(control) != 0)
+            return;
+        // Another child has ended it, but perhaps not the base.
+        if (!look_.is_suspended()) {
+            set_base(control, look_.is_interpose());
+            return;
+        }
         if (stop_base_.run(control) != 0 || clear_.run(control) != 0 || look_.run(control) != 0)
             return;
         // The module takes no table for an origin that is suspended; it has one only if it is no interpose now.
@@ -377,8 +385,8 @@ std::optional<Report> read_report(int pipe)
     return bytes == static_cast<ssize_t>(sizeof(report)) ? std::optional(report) : std::nullopt;
 }
 
-/// Nothing if there was no child or it was killed.
-std::optional<Report> run_in_child(Section& section, int control, bool first)
+/// Nothing if there was no child or it was killed.  `first` until there was one.
+std::optional<Report> run_in_child(Section& section, int control, bool& first)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -394,6 +402,7 @@ std::optional<Report> run_in_child(Section& section, int control, bool first)
     }
     if (child < 0)
         return std::nullopt;
+    first = false;
     writing.reset();
     const auto report = read_report(reading.get());
     while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
@@ -403,12 +412,13 @@ std::optional<Report> run_in_child(Section& section, int control, bool first)
 
 Report run_in_some_process(Section& section, int control)
 {
+    bool first = true;
     for (unsigned i = 0; i < children_max; ++i)
-        if (const auto report = run_in_child(section, control, i == 0))
+        if (const auto report = run_in_child(section, control, first))
             return *report;
     // Somebody kills every child: what was begun has to be ended all the same.
     const SignalsWait wait;
-    return section.run(control, false);
+    return section.run(control, first);
 }
 
 } // namespace

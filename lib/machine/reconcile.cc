@@ -86,7 +86,7 @@ Reconciled reconcile(
 {
     // One repair makes way for another, three in a row at most; each volume group takes a look more, and so does what others
     // do meanwhile.
-    constexpr int rounds = 100;
+    constexpr int rounds = 32;
     Reconciliation reconciliation(dm, host, bar_others, progress);
     for (int round = 0; round < rounds; ++round)
         if (!reconciliation.go_through(plan_recover(look())))

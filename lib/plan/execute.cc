@@ -175,6 +175,15 @@ void perform(const Resume& step, Execution& run)
         throw another_runs(step.name);
 }
 
+/// A raid reads the state of its legs when its table is loaded.  One that never ran may have been loaded long ago, before
+/// the raid that ran then lost a leg: it reads them again.
+void load_anew(const DmName& base, Execution& run)
+{
+    const DmInfo info = require_info(run.dm, base, "load its table");
+    if (!info.live_table && info.inactive_table)
+        run.dm.load(base, run.dm.inactive_table(base));
+}
+
 void perform(const SwapSuspended& step, Execution& run)
 {
     const SuspendedSwap& swap = step.swap;
@@ -184,6 +193,7 @@ void perform(const SwapSuspended& step, Execution& run)
     // By somebody's resume: it waits for its base.
     if (swap.to_base && runs_ours(swap.name, ours, run.dm)) {
         run.swapping.insert(swap.name);
+        load_anew(swap.base, run);
         run.dm.resume(swap.base, Visibility::private_device);
         return;
     }
@@ -197,6 +207,7 @@ void perform(const WakeUp& step, Execution& run)
 {
     if (require_info(run.dm, step.name, "resume it").inactive_table && run.dm.inactive_table(step.name) != step.loaded)
         throw another_is_loaded(step.name, "resume it");
+    load_anew(step.both ? step.both->base : step.name, run);
     if (step.both)
         run.dm.swap_suspended(*step.both);
     else
@@ -386,8 +397,10 @@ void undo(const SwapSuspended& step, Execution& run)
         run.dm.clear(swap.name);
     // What was written since the live device runs waits in its base, and to suspend the device would be to wait for that.
     const bool on_base = interpose_line(now) != nullptr;
-    if (on_base && !info.suspended && !runs(run.dm.info(swap.base)))
+    if (on_base && !info.suspended && !runs(run.dm.info(swap.base))) {
+        load_anew(swap.base, run);
         run.dm.resume(swap.base, Visibility::private_device);
+    }
     if (now != swap.before)
         run.dm.load(swap.name, swap.before);
     if (now != swap.before || info.suspended || runs(run.dm.info(swap.base)) != back_to_base)
