@@ -76,7 +76,7 @@ class Boot:
         if debug:
             # With KASAN and lockdep emulated, systemd takes a minute to start, and so do rules for disks nobody uses.
             append += ["dmsnap.tiny", "brd.rd_nr=0", "loop.max_loop=0", "null_blk.nr_devices=0", "scsi_debug.add_host=0"]
-        parallel = any(tables.is_parallel(test, self.kernel) for test in tests) and not careful
+        parallel = any(test.parallel for test in tests) and not careful
         self.thread = options.thread or ("multi" if parallel else "single")
         self.machine = Machine(options.kernel_folder, options.image, options.initrd, options.payload,
                                self.job, self.logs, memory=options.memory or ("3G" if debug else "2G"),

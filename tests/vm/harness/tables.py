@@ -30,17 +30,16 @@ class Test:
     sets: tuple
 
     @property
+    def parallel(self):
+        return self.boot == "parallel"
+
+    @property
     def other_interface(self):
         return self.boot.startswith("interface")
 
     @property
     def restarts(self):
         return self.boot.startswith("restart")
-
-
-def is_parallel(test, kernel):
-    """Whether emulated processors run at the same time; on the debug kernel always, which knows a race when it sees one."""
-    return kernel == "debug" or test.boot == "parallel"
 
 
 def tests():
@@ -61,11 +60,11 @@ def select(names):
     return [test for test in table if test.name in names]
 
 
-def groups(selected, kernel):
+def groups(selected):
     """Lists of tests that may share a boot: those that are emulated alike; one that is alone shares its with nobody."""
     shared = {}
     for test in selected:
-        shared.setdefault(test.name if test.boot.endswith("alone") else is_parallel(test, kernel), []).append(test)
+        shared.setdefault(test.name if test.boot.endswith("alone") else test.parallel, []).append(test)
     return list(shared.values())
 
 
@@ -84,13 +83,13 @@ def split(group, limit):
     return [tests for tests in lists if tests]
 
 
-def pieces(selected, kernel, jobs, boots):
+def pieces(selected, jobs, boots):
     """What `jobs` guests at a time boot for: lists of tests, the longest first so that all end at about the same time.
 
     `boots`: how often each guest boots; less often where that takes long, more often for an even end.
     """
     limit = weight(selected) / (jobs * boots)
-    found = [piece for group in groups(selected, kernel) for piece in split(group, limit)]
+    found = [piece for group in groups(selected) for piece in split(group, limit)]
     return sorted(found, key=weight, reverse=True)
 
 
