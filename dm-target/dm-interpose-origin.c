@@ -570,32 +570,24 @@ static unsigned long device_writes(const struct interpose_origin *origin)
 	return part_stat_read(bdev, ios[STAT_WRITE]) + part_stat_read(bdev, ios[STAT_DISCARD]);
 }
 
-/* Whether the statistics would show what a stranger's table let pass. */
-static bool writes_are_counted(const struct interpose_origin *origin)
-{
-	return blk_queue_io_stat(dm_disk(origin->md)->queue);
-}
-
-/*
- * A table that is shorter was loaded before the origin grew: what it leaves out cannot be shown.  Between a
- * table and itself there is no other.
- */
+/* A table that is shorter was loaded before the origin grew: what it leaves out cannot be shown. */
 static bool can_take_over(const struct interpose_origin *origin, const struct interpose *ip)
 {
 	if (READ_ONCE(origin->gone) || ip->ti->len < origin->length)
 		return false;
-	if (!origin->latest || origin->latest == ip)
-		return true;
-	return writes_are_counted(origin) && device_writes(origin) == origin->writes;
+	return !origin->latest || device_writes(origin) == origin->writes;
 }
 
-/* Images read the base they were made on. */
+/*
+ * Images read the base they were made on.  What the latest table had is noted, not asked: a table that a stranger's
+ * replaced may be freed while ours is resumed.
+ */
 static bool images_stay_behind(struct interpose_origin *origin, const struct interpose *ip)
 {
-	const struct interpose *latest = origin->latest;
 	struct interpose_image *image;
 
-	if (!latest || (latest->base->bdev == ip->base->bdev && latest->start == ip->start))
+	if (!origin->latest ||
+	    (origin->base == ip->base->bdev->bd_dev && origin->start == ip->start))
 		return false;
 	list_for_each_entry(image, &origin->images, list)
 		if (interpose_snapshot_valid(origin, image->id))
@@ -611,6 +603,8 @@ static void take_over(struct interpose_origin *origin, struct interpose *ip)
 		origin_grow(origin, ip);
 	/* The base may have had no table yet, and so no blocks of its own, when ours was loaded. */
 	WRITE_ONCE(origin->block_bytes, bdev_logical_block_size(ip->base->bdev));
+	origin->base = ip->base->bdev->bd_dev;
+	origin->start = ip->start;
 	set_active(origin, ip);
 	WRITE_ONCE(origin->latest, ip);
 	origin->barred = false;

@@ -8,6 +8,9 @@
  *     `-- all that can fail before --------------------------'    `-- nothing can fail from here    |
  *   message <-- id, or the error; at the latest when the deadline has passed <---------------------'
  *
+ * A snapshot begins on a store that is swept: should writes that freezing brings have ended the older ones, all
+ * is undone as far as the maps, swept, and done again.
+ *
  * Who commits the point and who gives it up is decided by one cmpxchg of take->state: a caller that answered
  * "too late" can rely on there being no point.  A freeze that hangs in a filesystem keeps
  * the work item, not the caller, and ends in a thaw.

@@ -94,6 +94,8 @@ struct interpose_origin {
 	unsigned int tables; /* origins_mutex */
 	const struct interpose
 		*latest; /* change writes: active, or the last that was; to compare with */
+	dev_t base; /* change writes: of the latest table */
+	sector_t start; /* likewise */
 	bool gone; /* lock writes, once: the device went on without us */
 
 	struct mutex change;

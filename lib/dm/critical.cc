@@ -231,16 +231,12 @@ public:
 private:
     bool fails(Report& report, int number, const char* subject, const char* operation) noexcept
     {
-        report = {};
-        report.number = number;
-        report.subject = subject;
-        report.operation = operation;
+        report = {number, subject, operation};
         return number != 0;
     }
 
     bool forwards(int control, Report& report) noexcept
     {
-        // Nothing to swap in: a child before this one was already on the way back.
         return has_table(control, report) && suspends(control, report) && keeps_health(control, report) &&
                !fails(report, set_base(control, to_base_), base_.c_str(), to_base_ ? "start it" : "stop it") &&
                has_table(control, report) && !fails(report, resume_.run(control), live_.c_str(), "resume it");

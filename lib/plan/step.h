@@ -61,7 +61,8 @@ struct SwapSuspended {
     bool operator==(const SwapSuspended&) const = default;
 };
 
-/// Resumes, with the table it has or the one that was loaded for it, what a dead plan of ours left suspended.  Not undone: its writers have waited enough.
+/// Resumes, with the table it has or the one that was loaded for it, what a dead plan of ours left suspended.  Not
+/// undone: its writers have waited enough.
 struct WakeUp {
     DmName name;
     Visibility visibility;

@@ -52,7 +52,8 @@ echo "== a deadline that passes"
 mount /dev/mapper/origin /mnt
 slow_down 1500
 dd if=/dev/zero of=/mnt/file bs=64k count=6 oflag=direct status=none & writer=$!
-sleep 1
+inflight=/sys/block/$(basename "$(readlink -f /dev/mapper/origin)")/inflight
+timeout 60 sh -c "until awk '\$2 > 0 { found = 1 } END { exit !found }' $inflight; do :; done"
 status=0
 dmsnap create -n s3 --deadline 0.2 origin >/tmp/said 2>&1 || status=$?
 cat /tmp/said
