@@ -246,6 +246,8 @@ struct LoadedMirror {
     void check_attaches() const
     {
         tool({"attach", origin->device()});
+        // The base sees the leg fail before the detach looks, and not while it is at work.
+        must({"dd", "if=/dev/zero", "of=" + origin->path(), "bs=4k", "count=1", "oflag=direct", "status=none"});
         tool({"detach", origin->device()});
     }
 };
