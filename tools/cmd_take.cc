@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <fmt/format.h>
 #include <limits>
+#include <set>
 
 namespace dmsnap::tool {
 namespace {
@@ -149,11 +150,32 @@ int run_create(const Arguments& arguments)
     return exit_done;
 }
 
+/// Nothing for what is not there: that is told when its turn comes.
+std::optional<DeviceNumber> number_of(const std::string& spec)
+{
+    try {
+        return resolve(spec).number;
+    } catch (const Error&) {
+        return std::nullopt;
+    }
+}
+
+/// The second point of a device would have the name of the first.
+void require_each_once(const std::vector<std::string>& specs)
+{
+    std::set<DeviceNumber> seen;
+    for (const std::string& spec : specs)
+        if (const auto number = number_of(spec); number && !seen.insert(*number).second)
+            throw Error(printable(spec), "take a checkpoint", "the device is given twice", "each device once")
+                .as(Fault::usage);
+}
+
 int run_checkpoint(const Arguments& arguments)
 {
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
     const PointWish wish = wish_of(arguments, PointKind::checkpoint);
     Change change(arguments);
+    require_each_once(arguments.objects());
     return for_each_object(arguments, [&](const std::string& spec) {
         PointWish own = wish;
         own.uuid = Uuid::random();

@@ -109,8 +109,31 @@ class Boot:
 
     def tail(self, name, lines=25):
         say(f"--- end of {self.logs / name}:")
-        text = (self.logs / name).read_text(errors="replace")
-        say("\n".join("    " + line for line in text.splitlines()[-lines:]))
+        self._say_lines(self._lines_of(name)[-lines:])
+
+    def keep_output_of(self, test):
+        """The name of the log that gets what a test wrote, out of what all tests of the boot did."""
+        lines = self._lines_of("output")
+        begin = f"=== {test.name}"
+        own = lines[lines.index(begin):] if begin in lines else lines
+        end = next((i for i, line in enumerate(own) if i and line.startswith("=== ")), len(own))
+        (self.logs / test.name).write_text("".join(line + "\n" for line in own[:end]))
+        return test.name
+
+    def show(self, name, begin=60, end=40):
+        """What failed first tends to stand at the beginning of a log, and what ended it at its end."""
+        say(f"--- {self.logs / name}:")
+        lines = self._lines_of(name)
+        if len(lines) > begin + end:
+            lines[begin:-end] = ["..."]
+        self._say_lines(lines)
+
+    def _lines_of(self, name):
+        return (self.logs / name).read_text(errors="replace").splitlines()
+
+    @staticmethod
+    def _say_lines(lines):
+        say("\n".join("    " + line for line in lines))
 
     def boot(self):
         """Starts the machine; true once the guest is ready for its job."""
