@@ -22,7 +22,8 @@ int run_attach(const Arguments& arguments)
     if (const std::string* size = arguments.value("chunksize"))
         chunk = checked_chunk(parse_size(*size, 'k'));
     if (const std::string* via = arguments.value("via"); via != nullptr && *via != "table")
-        throw Error("--via " + *via, "use it", "there is no other method than \"table\" yet").as(Fault::usage);
+        throw Error("--via " + *via, "use it", "there is no other method than \"table\" yet", "without --via")
+            .as(Fault::usage);
 
     Change change(arguments);
     return for_each_object(arguments, [&](const std::string& spec) {

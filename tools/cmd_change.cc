@@ -22,7 +22,8 @@ int run_change(const Arguments& arguments)
 {
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
     if (!arguments.has("addtag") && !arguments.has("deltag") && !arguments.has("data"))
-        throw Error("command line", "go on", "--addtag, --deltag or --data is missing").as(Fault::usage);
+        throw Error("command line", "go on", "--addtag, --deltag or --data is missing", "dmsnap help change")
+            .as(Fault::usage);
     const WordsWish wish{tags_of(arguments, "addtag"), tags_of(arguments, "deltag"), data_of(arguments)};
     Change change(arguments);
     return for_each_object(arguments, [&](const std::string& object) {

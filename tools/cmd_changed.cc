@@ -83,7 +83,8 @@ int run_changed(const Arguments& arguments)
     const Point* to = until != nullptr ? &resolve_point(origin, *until) : nullptr;
     if (to != nullptr && to->id <= from.id)
         throw Error(origin.name().text(), "list what changed",
-            fmt::format("\"{}\" is not before \"{}\"", from.name.text(), to->name.text()));
+            fmt::format("\"{}\" is not before \"{}\"", from.name.text(), to->name.text()),
+            "dmsnap list, which shows their order");
     std::vector<Run> runs;
     try {
         runs =

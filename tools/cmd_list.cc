@@ -119,7 +119,8 @@ std::vector<ListedPoint> chosen(
         if (found)
             continue;
         if (!names_device(object)) {
-            missing.emplace_back("\"" + printable(object) + "\"", "list it", "it is neither a point nor a device");
+            missing.emplace_back(
+                "\"" + printable(object) + "\"", "list it", "it is neither a point nor a device", "dmsnap list");
             continue;
         }
         try {
@@ -142,7 +143,8 @@ ListStyle style_of(const Arguments& arguments, bool as_json)
     ListStyle style{'r', as_json};
     if (const std::string* units = arguments.value("units")) {
         if (units->size() != 1)
-            throw Error("units \"" + printable(*units) + "\"", "use it", "it is more than one letter").as(Fault::usage);
+            throw Error("units \"" + printable(*units) + "\"", "use it", "it is more than one letter", "--units b")
+                .as(Fault::usage);
         show_size({}, units->front()); // throws for a letter that is no unit
         style = {units->front(), false};
     }

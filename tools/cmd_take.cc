@@ -42,7 +42,8 @@ std::chrono::milliseconds deadline_of(const Arguments& arguments)
     const double ms = std::ceil(seconds * 1000);
     if (text->empty() || *end != '\0' || !(ms >= 1 && ms <= INTERPOSE_DEADLINE_MS_MAX))
         throw Error("deadline \"" + printable(*text) + "\"", "use it",
-            fmt::format("it must be seconds, up to {}", INTERPOSE_DEADLINE_MS_MAX / 1000))
+            fmt::format("it must be seconds, up to {}", INTERPOSE_DEADLINE_MS_MAX / 1000),
+            fmt::format("{}", INTERPOSE_DEADLINE_MS_DEFAULT / 1000))
             .as(Fault::usage);
     return std::chrono::milliseconds(static_cast<std::int64_t>(ms));
 }

@@ -17,11 +17,14 @@ int run_udev(const Arguments& arguments)
     const std::string& text = arguments.objects().front();
     const auto number = DeviceNumber::from_text(text);
     if (!number)
-        throw Error("\"" + printable(text) + "\"", "use it", "it is no MAJOR:MINOR").as(Fault::usage);
+        throw Error(
+            "\"" + printable(text) + "\"", "use it", "it is no MAJOR:MINOR", "the number of an image, such as 253:5")
+            .as(Fault::usage);
     const auto dm = start();
     const auto names = read_image_names(*dm, *number);
     if (!names)
-        throw Error(text, "name its image", "it is no image of an attached device");
+        throw Error(
+            text, "name its image", "it is no image of an attached device", "dmsnap list -o snap_name,snap_path");
     print(fmt::format("DMSNAP_NAME={}\nDMSNAP_DEVICE={}\n", names->point, names->origin));
     return exit_done;
 }

@@ -16,7 +16,8 @@ bool wants_json(const Arguments& arguments)
         return false;
     if (*format == "json")
         return true;
-    throw Error("report format \"" + printable(*format) + "\"", "use it", "it is neither basic nor json")
+    throw Error(
+        "report format \"" + printable(*format) + "\"", "use it", "it is neither basic nor json", "one of these")
         .as(Fault::usage);
 }
 

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "dm/libdevmapper.h"
 
+#include <cerrno>
 #include <memory>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/systemd_sink.h>
@@ -43,6 +44,20 @@ void take_dm_line(DmLogLevel level, const std::string& line)
         spdlog::trace("{}", text);
 }
 
+/// No error is without one: where its thrower could not know better, the place that says most.
+std::string next_step_of(const Error& error)
+{
+    if (!error.next_step().empty())
+        return error.next_step();
+    if (error.fault() == Fault::usage)
+        return "dmsnap help";
+    if (error.number() == ENOMEM)
+        return "again when there is memory";
+    if (error.number() != 0)
+        return "dmesg, where the kernel may have said more";
+    return "dmsnap check, which says what is wrong now";
+}
+
 } // namespace
 
 void set_up_log(int verbosity)
@@ -59,10 +74,7 @@ void set_up_log(int verbosity)
 
 void log_error(const Error& error)
 {
-    std::string text = one_line(error.what());
-    if (!error.next_step().empty())
-        text += "\n  try: " + one_line(error.next_step());
-    spdlog::error("{}", text);
+    spdlog::error("{}\n  try: {}", one_line(error.what()), one_line(next_step_of(error)));
 }
 
 void log_error(const std::string& text) { spdlog::error("{}", text); }

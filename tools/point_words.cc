@@ -22,10 +22,11 @@ Blob read_data(std::istream& stream, const std::string& source)
     stream.read(reinterpret_cast<char*>(data.data()), static_cast<std::streamsize>(data.size()));
     // The stream of standard input takes an error for the end.
     if (stream.bad() || (stream.fail() && !stream.eof()) || (&stream == &std::cin && std::ferror(stdin) != 0))
-        throw Error(source, "read the data", "it cannot be read");
+        throw Error(source, "read the data", "it cannot be read", "a file that can be");
     data.resize(static_cast<std::size_t>(stream.gcount()));
     if (data.size() > INTERPOSE_DATA_MAX)
-        throw Error(source, "use it as data", fmt::format("it has more than {} bytes", INTERPOSE_DATA_MAX));
+        throw Error(source, "use it as data", fmt::format("it has more than {} bytes", INTERPOSE_DATA_MAX),
+            "keep it elsewhere, and here what finds it there");
     return data;
 }
 
@@ -40,7 +41,7 @@ std::optional<Blob> data_of(const Arguments& arguments)
         return read_data(std::cin, "standard input");
     std::ifstream file(*source, std::ios::binary);
     if (!file)
-        throw Error("file \"" + printable(*source) + "\"", "read the data", errno);
+        throw Error("file \"" + printable(*source) + "\"", "read the data", errno, "a file that can be read");
     return read_data(file, printable(*source));
 }
 

@@ -23,7 +23,7 @@ enum class Fault {
 ///     throw Error(device, "load table", EBUSY, "dmsetup ls --tree shows who holds it");
 class Error : public std::exception {
 public:
-    /// `reason` is a sentence without a full stop; `next_step` may be empty.
+    /// `reason` is a sentence without a full stop; `next_step` may be empty where only the caller can know one.
     Error(std::string subject, std::string operation, std::string reason, std::string next_step = {});
     /// The reason is the text of an errno value, which number() keeps.
     Error(std::string subject, std::string operation, int error_number, std::string next_step = {});

@@ -59,13 +59,13 @@ std::string broken_rule_of_tag(std::string_view tag)
 PointName::PointName(std::string text) : text_(std::move(text))
 {
     if (const std::string rule = broken_rule(text_); !rule.empty())
-        throw Error(fmt::format("name \"{}\"", printable(text_, 160)), "use it", rule).as(Fault::usage);
+        throw Error(fmt::format("name \"{}\"", printable(text_, 160)), "use it", rule, "another name").as(Fault::usage);
 }
 
 Tag::Tag(std::string text) : text_(std::move(text))
 {
     if (const std::string rule = broken_rule_of_tag(text_); !rule.empty())
-        throw Error(fmt::format("tag \"{}\"", printable(text_, 160)), "use it", rule).as(Fault::usage);
+        throw Error(fmt::format("tag \"{}\"", printable(text_, 160)), "use it", rule, "another tag").as(Fault::usage);
 }
 
 Tags Tags::from_text(std::string_view text)
@@ -83,7 +83,8 @@ void Tags::add(const Tag& tag)
         return;
     if (text().size() + (empty() ? 0 : 1) + tag.text().size() > INTERPOSE_TAGS_MAX)
         throw Error(fmt::format("tag \"{}\"", printable(tag.text(), 160)), "add it",
-            fmt::format("all tags of a point together have at most {} characters", INTERPOSE_TAGS_MAX))
+            fmt::format("all tags of a point together have at most {} characters", INTERPOSE_TAGS_MAX),
+            "dmsnap change --deltag first")
             .as(Fault::usage);
     tags_.push_back(tag);
 }
@@ -102,7 +103,8 @@ DmName::DmName(std::string text) : text_(std::move(text))
 {
     if (text_.empty() || text_.size() > dm_name_max || text_.find('/') != std::string::npos)
         throw Error(fmt::format("device name \"{}\"", printable(text_, 160)), "use it",
-            fmt::format("a device-mapper name has 1 to {} characters and no \"/\"", dm_name_max));
+            fmt::format("a device-mapper name has 1 to {} characters and no \"/\"", dm_name_max),
+            "dmsetup ls, which shows the names there are");
 }
 
 std::optional<LvmName> split_lvm_name(std::string_view dm_name)

@@ -123,7 +123,8 @@ Sectors checked_chunk(Sectors chunk)
         return chunk;
     throw Error(fmt::format("chunk size {}", exact_size(chunk)), "use it",
         fmt::format("it must be a power of two from {} to {}", exact_size({INTERPOSE_CHUNK_SECTORS_MIN}),
-            exact_size({INTERPOSE_CHUNK_SECTORS_MAX})))
+            exact_size({INTERPOSE_CHUNK_SECTORS_MAX})),
+        exact_size({INTERPOSE_CHUNK_SECTORS_DEFAULT}))
         .as(Fault::usage);
 }
 
@@ -153,7 +154,8 @@ std::string show_size(Bytes size, char unit)
     }
     const auto bytes = shown_unit_bytes(unit);
     if (!bytes)
-        throw Error(fmt::format("unit \"{}\"", unit), "use it", "it is none of r h b s k m g t p e").as(Fault::usage);
+        throw Error(fmt::format("unit \"{}\"", unit), "use it", "it is none of r h b s k m g t p e", "one of these")
+            .as(Fault::usage);
     if (unit == 'b' || unit == 'B')
         return fmt::format("{}B", size.count);
     if (unit == 's' || unit == 'S')

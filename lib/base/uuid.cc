@@ -21,7 +21,7 @@ Uuid Uuid::random()
 {
     Octets octets;
     if (getrandom(octets.data(), octets.size(), 0) != static_cast<ssize_t>(octets.size()))
-        throw Error("uuid", "draw random numbers", errno);
+        throw Error("uuid", "draw random numbers", errno, "again");
     octets[6] = static_cast<std::uint8_t>((octets[6] & 0x0f) | 0x40);
     octets[8] = static_cast<std::uint8_t>((octets[8] & 0x3f) | 0x80);
     return Uuid(octets);

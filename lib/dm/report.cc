@@ -97,9 +97,9 @@ std::string render_report(
         throw Error("report", "show it", "no such field among \"" + options.fields + "\"", "-o help lists the fields");
     for (const Row& row : rows)
         if (dm_report_object(report.get(), const_cast<Row*>(&row)) == 0)
-            throw Error("report", "show it", "libdevmapper has no memory for it");
+            throw Error("report", "show it", "libdevmapper has no memory for it", "again when there is memory");
     if (!rows.empty() && dm_report_output(report.get()) == 0)
-        throw Error("report", "show it", "libdevmapper cannot print it");
+        throw Error("report", "show it", "libdevmapper cannot print it", "--reportformat json");
     return output.text;
 }
 

@@ -24,7 +24,7 @@ void require_ours(const File& file, mode_t kind, mode_t forbidden)
     const auto refuse = [&](const char* reason) { throw Error(file.path(), locking, reason, next_step); };
     struct stat facts = {};
     if (fstat(file.fd(), &facts) != 0)
-        throw Error(file.path(), locking, errno);
+        throw Error(file.path(), locking, errno, next_step);
     if ((facts.st_mode & S_IFMT) != kind)
         refuse(kind == S_IFDIR ? "it is no folder" : "it is no regular file");
     if (facts.st_uid != geteuid())

@@ -35,7 +35,7 @@ int try_lock(const std::string& path)
 {
     const int fd = open(path.c_str(), O_CREAT | O_APPEND | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        throw Error(path, "open LVM's lock", errno);
+        throw Error(path, "open LVM's lock", errno, "ls -ld, which shows whose it is");
     if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_linked(fd, path))
         return fd;
     const int number = errno;

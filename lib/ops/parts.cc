@@ -51,7 +51,8 @@ void require_name_free(const Machine& machine, const OriginState* origin, PointK
 {
     // A point can be named by its uuid too; a name must not be mistaken for one.
     if (Uuid::from_text(name.text()))
-        throw Error(fmt::format("name \"{}\"", name.text()), "use it", "it looks like a uuid").as(Fault::usage);
+        throw Error(fmt::format("name \"{}\"", name.text()), "use it", "it looks like a uuid", "another name")
+            .as(Fault::usage);
     if (origin != nullptr && origin->find(name) != nullptr)
         throw Error(subject, operation, "it has a point of that name", "another name");
     if (kind == PointKind::snapshot && machine.has_name(image_name(name)))

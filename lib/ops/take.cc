@@ -195,7 +195,8 @@ Plan plan_take(
     if (wish.freeze.size() > INTERPOSE_FREEZE_MAX)
         throw Error(candidate.block.name(), operation_of(wish),
             fmt::format("{} filesystems lie on it, and no more than {} can be frozen", wish.freeze.size(),
-                INTERPOSE_FREEZE_MAX));
+                INTERPOSE_FREEZE_MAX),
+            "umount some of them");
 
     require_running(candidate, wish);
     const Plan attach = plan_attach(machine, candidate, wish.chunk, wish.new_origin, AttachFor::first_point);

@@ -22,7 +22,7 @@ InterposeStatus read_status(Dm& dm, const DmName& name)
 {
     const auto lines = dm.status(name);
     if (lines.size() != 1 || lines.front().type != INTERPOSE_TARGET)
-        throw Error(name.text(), "read its status", "it is not attached");
+        throw Error(name.text(), "read its status", "it is not attached", "dmsnap status, which shows what is");
     return parse_interpose_status(lines.front().text);
 }
 

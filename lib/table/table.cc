@@ -231,7 +231,7 @@ TableLine parse_line(std::string_view line)
     const auto start = w.size() >= 3 ? parse_sectors(w[0]) : std::nullopt;
     const auto length = w.size() >= 3 ? parse_sectors(w[1]) : std::nullopt;
     if (!start || !length)
-        throw Error("table line \"" + printable(line) + "\"", "read it", EINVAL);
+        throw Error("table line \"" + printable(line) + "\"", "read it", EINVAL, "dmsetup table, which shows it whole");
     // The arguments are kept as they are, blanks inside them too.
     const std::string_view arguments =
         w.size() == 3 ? std::string_view() : line.substr(static_cast<std::size_t>(w[3].data() - line.data()));

@@ -3,9 +3,6 @@
 #include "bad_input.h"
 
 #include "base/text.h"
-#include "dm/libdevmapper.h"
-#include "dm_ioctl.h"
-#include "table/table.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -13,51 +10,29 @@
 namespace dmsnap::test {
 namespace {
 
-std::string state_of(Dm& dm, const DmName& name)
-{
-    const auto info = dm.info(name);
-    if (!info)
-        return {};
-    const Table table = info->live_table ? dm.table(name) : Table{};
-    std::string text = fmt::format(
-        "{} {} {} {} {}\n", name.text(), info->uuid, info->number.text(), info->suspended, info->inactive_table);
-    for (const TableLine& line : table)
-        text += "  " + to_text(line) + "\n";
-    if (interpose_line(table) != nullptr)
-        text += send_message(name.text(), "points 0").text;
-    return text;
-}
-
 bool is_quiet(char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; }
 
 } // namespace
-
-std::string device_mapper_state()
-{
-    static const std::unique_ptr<Dm> dm = make_libdevmapper();
-    auto names = dm->list();
-    std::sort(names.begin(), names.end());
-    std::string text;
-    for (const DmName& name : names)
-        text += state_of(*dm, name);
-    return text;
-}
 
 std::string fault_in_message(const std::string& text)
 {
     if (text.empty())
         return "it said nothing";
     bool cannot = false;
+    bool next_step = false;
     for (const std::string_view line : lines(text)) {
         if (!std::all_of(line.begin(), line.end(), is_quiet))
             return "a byte that steers a terminal";
         const auto at = line.find(": cannot ");
         cannot =
             cannot || (at != std::string_view::npos && at > 8 && line.find(": ", at + 9) != std::string_view::npos);
+        next_step = next_step || (line.starts_with("  try: ") && line.size() > 7);
         if (!line.starts_with("dmsnap: ") && !line.starts_with("  try: "))
             return fmt::format("\"{}\" is neither a message nor a next step", line);
     }
-    return cannot ? "" : "it does not say what cannot be done";
+    if (!cannot)
+        return "it does not say what cannot be done";
+    return next_step ? "" : "it names no next step";
 }
 
 std::string shown(const Arguments& words)

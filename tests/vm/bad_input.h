@@ -11,9 +11,6 @@
 
 namespace dmsnap::test {
 
-/// All device-mapper devices with their tables and states, and the points of those that are attached.
-std::string device_mapper_state();
-
 /// What is wrong with the shape of what dmsnap said on standard error: "dmsnap: WHO: cannot OPERATION: REASON", each
 /// line either that or a warning or "  try: NEXT STEP", no byte that steers a terminal. Empty if nothing is.
 std::string fault_in_message(const std::string& text);

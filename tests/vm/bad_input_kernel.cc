@@ -8,6 +8,7 @@
 #include "disk.h"
 #include "dm-interpose.h"
 #include "dm_ioctl.h"
+#include "dm_state.h"
 #include "environment.h"
 #include "world/crc32c.h"
 

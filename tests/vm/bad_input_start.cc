@@ -5,6 +5,7 @@
 #include "bad_input.h"
 #include "catch.h"
 #include "disk.h"
+#include "dm_state.h"
 #include "environment.h"
 
 #include <filesystem>
@@ -157,6 +158,14 @@ TEST_CASE("a module of another interface is left alone", "[bad-interface]")
     INFO(status.out << status.err);
     CHECK(status.status == 0);
     CHECK(status.out.find("interface       1000") != std::string::npos);
+    const Result listed = run_tool({"list"});
+    INFO(listed.out << listed.err);
+    CHECK(listed.status == 0);
+    CHECK(listed.err.find("upgrade dmsnap") != std::string::npos);
+    const Result checked = run_tool({"check"});
+    INFO(checked.out << checked.err);
+    CHECK(checked.status == failed);
+    CHECK(checked.out.find("upgrade dmsnap") != std::string::npos);
     const Result changed = run_tool({"changed", "--since", "x", "test-plain"});
     CHECK(changed.status == cannot_start);
     CHECK(changed.err.find("upgrade dmsnap") != std::string::npos);

@@ -5,6 +5,7 @@
 // changed. What a store must not be is in scenarios/refusals.sh.
 #include "bad_input.h"
 #include "catch.h"
+#include "dm_state.h"
 #include "environment.h"
 
 #include <fmt/format.h>

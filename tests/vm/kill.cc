@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "catch.h"
 #include "command.h"
+#include "dm_state.h"
 #include "environment.h"
 #include "origin.h"
 #include "records.h"
@@ -13,6 +14,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <fmt/format.h>
 #include <functional>
 #include <iostream>
@@ -49,26 +51,6 @@ std::vector<bool> ioctls_of(const Arguments& verb)
         if (line.find("ioctl(") != std::string_view::npos)
             found.push_back(std::regex_search(line.begin(), line.end(), changing));
     return found;
-}
-
-/// What there is, without what is drawn or counted anew each time.
-std::string state()
-{
-    static const std::regex uuid("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}");
-    static const std::regex id("(dmsnap-(base|store)-)[0-9a-f]{8}");
-    static const std::regex point("(interpose-image \\S+ \\S+) [0-9]+");
-    std::string text = must({"dmsetup", "table"}) + must({"dmsetup", "table", "--inactive"}) +
-                       must({"dmsetup", "info", "-c", "--noheadings", "-o", "name,uuid,suspended,readonly"}) +
-                       tool({"list", "--noheadings", "-o", "snap_name,origin,snap_attr,kind,valid,data,snap_tags"});
-    const std::string major = must({"sh", "-c", "awk '$2 == \"device-mapper\" { print $1 }' /proc/devices"});
-    text = std::regex_replace(text, uuid, "UUID");
-    text = std::regex_replace(text, id, "$1ID");
-    text = std::regex_replace(text, point, "$1 POINT");
-    text = std::regex_replace(text, std::regex(" " + std::string(lines(major).front()) + ":[0-9]+"), " DM");
-    std::multiset<std::string> sorted;
-    for (const std::string_view line : lines(text))
-        sorted.emplace(line);
-    return fmt::format("{}\n", fmt::join(sorted, "\n"));
 }
 
 /// A verb, and what there is before it.
@@ -176,9 +158,9 @@ private:
     void kill_in(const Case& what)
     {
         set_up(what);
-        const std::string before = state();
+        const std::string before = lasting_state();
         const std::vector<bool> ioctls = ioctls_of(what.verb);
-        const std::string done = state();
+        const std::string done = lasting_state();
         REQUIRE(before != done);
         bool as_before = false;
         for (const std::size_t number : chosen(ioctls)) {
@@ -214,7 +196,7 @@ private:
     {
         std::vector<std::pair<std::string, Ring>> images;
         for (const char* point : {"s1", "s2", "s9"})
-            if (test::run({"test", "-e", origin_->image(point)}).status == 0)
+            if (std::filesystem::exists(origin_->image(point)))
                 images.emplace_back(point, read_ring(origin_->image(point)));
         return images;
     }
@@ -235,13 +217,13 @@ private:
         const Result recovered = run_tool({"recover"});
         INFO("recover: " << recovered.out << recovered.err);
         CHECK(recovered.status == 0);
-        const std::string now = state();
+        const std::string now = lasting_state();
         if (now != before || !what.dead.empty())
             CHECK(now == done);
         CHECK(run_tool({"check"}).out == "");
-        CHECK(must({"sh", "-c", "dmsetup udevcookies | grep ^0x || true"}) == "");
+        CHECK(udev_cookies() == 0);
         for (const auto& [point, ring] : images)
-            if (test::run({"test", "-e", origin_->image(point)}).status == 0)
+            if (std::filesystem::exists(origin_->image(point)))
                 CHECK(read_ring(origin_->image(point)) == ring);
         for (const auto& [point, ring] : read_images())
             CHECK(ring.fault == "");

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "base/error.h"
+#include "base/text.h"
+#include "base/visit.h"
+#include "plan/execution.h"
+#include "plan/query.h"
+
+#include <cerrno>
+#include <fmt/format.h>
+
+namespace dmsnap {
+namespace {
+
+void require_uuid(Dm& dm, const DmName& name, const std::string& uuid, const char* operation)
+{
+    if (require_info(dm, name, operation).uuid != uuid)
+        throw Error(name.text(), operation, "another device has that name by now", "again");
+}
+
+DeviceRef resolved(const DeviceRef& device, Execution& run)
+{
+    const auto* name = std::get_if<DmName>(&device);
+    return name != nullptr ? DeviceRef(require_info(run.dm, *name, "find its number").number) : device;
+}
+
+// Each step believes the kernel's answer to a second question, not the first call's success.
+
+void perform(const FormatStore& step, Execution& run) { run.host.format_store(step.store); }
+
+void perform(const Create& step, Execution& run)
+{
+    NewDevice device = step.device;
+    device.table = resolved(device.table, run);
+    run.dm.create(device);
+    const DmInfo info = require_info(run.dm, device.name, "create it");
+    if (!info.live_table || info.suspended)
+        throw Error(device.name.text(), "create it", "it has no live table", "again");
+}
+
+void perform(const Prepare& step, Execution& run)
+{
+    NewDevice device = step.device;
+    device.table = resolved(device.table, run);
+    run.dm.prepare(device);
+    if (!require_info(run.dm, device.name, "create it").inactive_table)
+        throw Error(device.name.text(), "create it", "it has no table to start", "again");
+}
+
+Error another_is_loaded(const DmName& name, const char* operation)
+{
+    return Error(name.text(), operation, "somebody else has loaded another table for it meanwhile",
+        fmt::format("dmsetup clear {}, once you know whose it is", shell_word(name.text())));
+}
+
+void perform(const Load& step, Execution& run)
+{
+    const Table table = resolved(step.table, run);
+    if (require_info(run.dm, step.name, "load its table").inactive_table && run.dm.inactive_table(step.name) != table)
+        throw another_is_loaded(step.name, "load its table");
+    run.dm.load(step.name, table);
+    const Table loaded = run.dm.inactive_table(step.name);
+    if (loaded.empty())
+        throw Error(
+            step.name.text(), "load its table", "the table is gone again", "again, when nobody else is at work on it");
+    run.loaded[step.name] = loaded;
+}
+
+void perform(const Clear& step, Execution& run)
+{
+    if (require_info(run.dm, step.name, "clear its table").inactive_table &&
+        run.dm.inactive_table(step.name) != step.table)
+        throw another_is_loaded(step.name, "clear its table");
+    run.dm.clear(step.name);
+    if (require_info(run.dm, step.name, "clear its table").inactive_table)
+        throw Error(step.name.text(), "clear its table", "another one has come meanwhile",
+            "again, when nobody else is at work on it");
+}
+
+/// It runs, has nothing else loaded, and what it runs is ours.
+bool runs_ours(const DmName& name, const Table& ours, Dm& dm)
+{
+    const auto info = dm.info(name);
+    return info && info->live_table && !info->suspended && !info->inactive_table && dm.table(name) == ours;
+}
+
+/// What the kernel runs counts, not what a resume says.
+void require_swapped(const DmName& name, const Table& before, Dm& dm)
+{
+    const DmInfo info = require_info(dm, name, "swap its table");
+    if (info.suspended || info.inactive_table || !info.live_table || dm.table(name) == before)
+        throw Error(name.text(), "swap its table", "the kernel dropped the new table",
+            "again, when nobody else is at work on it");
+}
+
+Error another_runs(const DmName& name)
+{
+    return Error(name.text(), "swap its table", "somebody else has given it another table meanwhile", "again");
+}
+
+/// A resume swaps in what is loaded, whoever did it, and in the place of whatever runs by then.
+void require_ours_loaded(const DmName& name, const Table& before, const Table& ours, bool suspended, Dm& dm)
+{
+    if (require_info(dm, name, "swap its table").suspended != suspended)
+        throw Error(name.text(), "swap its table",
+            suspended ? "somebody has resumed it meanwhile" : "somebody has suspended it meanwhile", "again");
+    if (dm.table(name) != before)
+        throw another_runs(name);
+    const Table now = dm.inactive_table(name);
+    if (now.empty())
+        throw Error(name.text(), "swap its table", "somebody has cleared the new table meanwhile",
+            "again, when nobody else is at work on it");
+    if (now != ours)
+        throw another_is_loaded(name, "swap its table");
+}
+
+void perform(const Resume& step, Execution& run)
+{
+    const Table& ours = run.loaded[step.name];
+    if (runs_ours(step.name, ours, run.dm)) { // by somebody's resume
+        run.swapping.insert(step.name);
+        return;
+    }
+    require_ours_loaded(step.name, step.before, ours, false, run.dm);
+    run.swapping.insert(step.name);
+    try {
+        run.dm.resume(step.name, Visibility::public_device);
+    } catch (const Error&) {
+        // Interrupted after the swap?
+        if (runs_ours(step.name, ours, run.dm))
+            return;
+        throw;
+    }
+    require_swapped(step.name, step.before, run.dm);
+    if (!runs_ours(step.name, ours, run.dm))
+        throw another_runs(step.name);
+}
+
+void perform(const SwapSuspended& step, Execution& run)
+{
+    const SuspendedSwap& swap = step.swap;
+    if (!step.found.empty())
+        run.loaded[swap.name] = step.found;
+    const Table& ours = run.loaded[swap.name];
+    // By somebody's resume: it waits for its base.
+    if (swap.to_base && runs_ours(swap.name, ours, run.dm)) {
+        run.swapping.insert(swap.name);
+        load_anew(swap.base, run);
+        run.dm.resume(swap.base, Visibility::private_device);
+        return;
+    }
+    require_ours_loaded(swap.name, swap.before, ours, !step.found.empty(), run.dm);
+    run.swapping.insert(swap.name);
+    run.dm.swap_suspended(swap);
+    require_swapped(swap.name, swap.before, run.dm);
+}
+
+void perform(const WakeUp& step, Execution& run)
+{
+    if (require_info(run.dm, step.name, "resume it").inactive_table && run.dm.inactive_table(step.name) != step.loaded)
+        throw another_is_loaded(step.name, "resume it");
+    load_anew(step.both ? step.both->base : step.name, run);
+    if (step.both)
+        run.dm.swap_suspended(*step.both);
+    else
+        run.dm.resume(step.name, step.visibility);
+}
+
+void perform(const Remove& step, Execution& run)
+{
+    require_uuid(run.dm, step.device.name, step.device.uuid, "remove it");
+    run.dm.remove(step.device.name);
+}
+
+/// What an errno value means as an answer to "store".
+Error explained(const Error& error)
+{
+    const auto because = [&](std::string reason, std::string next_step) {
+        return Error(error.subject(), "use the store", std::move(reason), std::move(next_step));
+    };
+    switch (error.number()) {
+    case EBUSY: return because("its snapshots, or images of invalid ones, need the one it has", "leave --store out");
+    case EINVAL:
+        return because("the store lies on the device, or its blocks or its unit of allocation are larger than the "
+                       "device's blocks and chunks",
+            "another store, or a larger chunk size");
+    case ENODEV: return because("the store is gone", "another store");
+    case EIO: return because("the store has failed", "another store");
+    default: return error;
+    }
+}
+
+void perform(const UseStore& step, Execution& run)
+{
+    try {
+        run.dm.message(step.name, StoreMessage{step.store});
+    } catch (const Error& error) {
+        throw explained(error);
+    }
+}
+
+void perform(const LeaveStore& step, Execution& run) { run.dm.message(step.name, UnstoreMessage{}); }
+
+void perform(const SyncFilesystems& step, Execution& run) { run.host.sync_filesystems(step.mount_points); }
+
+/// What an errno value means as an answer to "take".
+Error explained(const Error& error, const TakeMessage& take)
+{
+    const std::string operation = fmt::format("take {} \"{}\"", to_text(take.kind), take.name.text());
+    const auto because = [&](std::string reason, std::string next_step) {
+        return Error(error.subject(), operation, std::move(reason), std::move(next_step));
+    };
+    switch (error.number()) {
+    case EEXIST: return because("another point has that name", "another name");
+    case ETIMEDOUT:
+        return because(
+            fmt::format("freezing and waiting for writes under way took longer than {} ms", take.deadline.count()),
+            "--deadline SECONDS, or again when there is less to write");
+    case ENODEV: return because("it has no store", "--store STORE");
+    case EIO: return because("its store has failed", "another store");
+    case EBUSY: return because("another point is being taken, or it is suspended", "again");
+    case ECANCELED:
+        return because(
+            "a device whose filesystem was to be frozen cannot be opened or frozen", "dmesg, which names it");
+    case ENOSPC:
+        return because(
+            fmt::format("it has {} points, and no more are possible", INTERPOSE_POINTS_MAX), "dmsnap remove some");
+    default: return error;
+    }
+}
+
+void perform(const Take& step, Execution& run)
+{
+    try {
+        run.taken = parse_take_answer(run.dm.message(step.name, step.message));
+    } catch (const Error& error) {
+        throw explained(error, step.message);
+    }
+}
+
+void perform(const Drop& step, Execution& run) { run.dm.message(step.name, DropMessage{step.point}); }
+
+void perform(const Release& step, Execution& run) { run.dm.message(step.name, ReleaseMessage{step.point}); }
+
+void perform(const ChangePoint& step, Execution& run)
+{
+    try {
+        run.dm.message(step.name, step.message);
+    } catch (const Error& error) {
+        if (error.number() != EEXIST)
+            throw;
+        throw Error(error.subject(), "change the point", "another point has that name", "another name");
+    }
+}
+
+void perform(const RenameImage& step, Execution& run)
+{
+    require_uuid(run.dm, step.name, step.uuid, "rename it");
+    run.dm.rename(step.name, step.to, Visibility::image);
+}
+
+void perform(const MakeLink& step, Execution& run) { run.host.make_link(step.path, step.device); }
+
+void perform(const RemoveLink& step, Execution& run) { run.host.remove_link(step.path); }
+
+} // namespace
+
+void do_step(const Step& step, Execution& run)
+{
+    std::visit([&](const auto& s) { perform(s, run); }, step);
+}
+
+DmInfo require_info(Dm& dm, const DmName& name, const char* operation)
+{
+    auto info = dm.info(name);
+    if (!info)
+        throw Error(name.text(), operation, ENXIO, "dmsnap check");
+    return *info;
+}
+
+Table resolved(Table table, Execution& run)
+{
+    for (TableLine& line : table)
+        std::visit(Visit{[&](Linear& t) { t.device = resolved(t.device, run); },
+                       [&](Striped& t) {
+                           for (auto& stripe : t.stripes)
+                               stripe.device = resolved(stripe.device, run);
+                       },
+                       [&](Interpose& t) { t.base = resolved(t.base, run); },
+                       [&](InterposeStore& t) { t.device = resolved(t.device, run); },
+                       [&](InterposeImage& t) {
+                           if (!t.point && run.taken)
+                               t.point = run.taken->point;
+                       },
+                       [](OtherTarget&) {}},
+            line.target);
+    return table;
+}
+
+bool runs(const std::optional<DmInfo>& info) { return info && info->live_table && !info->suspended; }
+
+void load_anew(const DmName& base, Execution& run)
+{
+    const DmInfo info = require_info(run.dm, base, "load its table");
+    if (!info.live_table && info.inactive_table)
+        run.dm.load(base, run.dm.inactive_table(base));
+}
+
+} // namespace dmsnap
