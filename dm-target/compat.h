@@ -9,7 +9,9 @@
 #define DM_INTERPOSE_COMPAT_H
 
 #include <linux/blkdev.h>
+#include <linux/device-mapper.h>
 #include <linux/fs.h>
+#include <linux/ftrace.h>
 #ifdef HAVE_HEX_H /* split from linux/kernel.h, which by v7.2 no longer includes it */
 #include <linux/hex.h>
 #endif
@@ -94,5 +96,38 @@ static inline int compat_bdev_thaw(struct block_device *bdev)
 	mutex_unlock(&bdev->bd_fsfreeze_mutex);
 	return r;
 }
+
+/* v6.9: device-mapper's devices are open files too. */
+static inline void compat_dm_dev_set_file(struct dm_dev *dev, struct file *handle)
+{
+#ifdef HAVE_BDEV_FILE_OPEN_BY_DEV
+	dev->bdev_file = handle;
+#endif
+}
+
+#ifndef HAVE_UNFREEZE_NOMEMRESTORE /* v6.14, 1e1a9cecfab3 ("block: force noio scope in blk_mq_freeze_queue") */
+#define blk_mq_unfreeze_queue_nomemrestore blk_mq_unfreeze_queue
+#endif
+
+/* The @n-th argument of the function that ftrace calls us for; v6.2, 94d095ffa0e1 ("ftrace: abstract ...") */
+#ifdef HAVE_FTRACE_REGS_GET_ARGUMENT
+#define compat_ftrace_argument ftrace_regs_get_argument
+#else
+static inline unsigned long compat_ftrace_argument(struct ftrace_regs *fregs, unsigned int n)
+{
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
+	return regs_get_kernel_argument(&fregs->regs, n);
+#else
+	return regs_get_kernel_argument(ftrace_get_regs(fregs), n);
+#endif
+}
+#endif
+
+/* Where ftrace hands the arguments over only to whoever asks for all registers. */
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
+#define COMPAT_FTRACE_FLAGS 0
+#else
+#define COMPAT_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
+#endif
 
 #endif /* DM_INTERPOSE_COMPAT_H */

@@ -36,21 +36,21 @@ static int freeze_one(dev_t dev, struct file **handle, bool *ours, bool *has_fs)
 }
 
 /**
- * interpose_freeze() - freeze the filesystems on @nr devices
+ * interpose_freeze() - freeze the filesystems on the devices of a list
  * Context: sleeps, for as long as a filesystem takes to write out; the deadline is looked at between
  * devices.
  * Return: 0, with all of them frozen, to be thawed by interpose_thaw(); else none is: -ETIMEDOUT, or -ECANCELED
  * if one cannot be opened or frozen.
  */
-int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen,
+int interpose_freeze(const struct interpose_freeze_list *list, struct interpose_frozen *frozen,
 		     ktime_t deadline)
 {
 	frozen->nr = 0;
-	frozen->all_fs = nr;
-	while (frozen->nr < nr) {
+	frozen->all_fs = list->nr;
+	while (frozen->nr < list->nr) {
 		unsigned int i = frozen->nr;
 		bool has_fs;
-		int r = freeze_one(devs[i], &frozen->handle[i], &frozen->ours[i], &has_fs);
+		int r = freeze_one(list->dev[i], &frozen->handle[i], &frozen->ours[i], &has_fs);
 
 		if (!r) {
 			frozen->nr++;

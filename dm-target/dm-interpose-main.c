@@ -11,6 +11,7 @@ struct workqueue_struct *interpose_wq;
 struct workqueue_struct *interpose_point_wq;
 
 static struct target_type *const targets[] = {
+	&interpose_base_target,
 	&interpose_target,
 	&interpose_store_target,
 	&interpose_image_target,
@@ -53,11 +54,16 @@ static int __init interpose_init(void)
 	r = interpose_copy_init();
 	if (r)
 		goto exit_store;
-	r = register_targets();
+	r = interpose_hook_init();
 	if (r)
 		goto exit_copy;
+	r = register_targets();
+	if (r)
+		goto exit_hook;
 	return 0;
 
+exit_hook:
+	interpose_hook_exit();
 exit_copy:
 	interpose_copy_exit();
 exit_store:
@@ -74,6 +80,7 @@ static void __exit interpose_exit(void)
 	unregister_targets(ARRAY_SIZE(targets));
 	destroy_workqueue(interpose_point_wq);
 	destroy_workqueue(interpose_wq);
+	interpose_hook_exit();
 	interpose_copy_exit();
 	interpose_store_exit();
 }
@@ -85,6 +92,7 @@ MODULE_DESCRIPTION(
 	"device-mapper targets that slide under a live device: snapshots, changed blocks");
 MODULE_AUTHOR("The dmsnap authors");
 MODULE_LICENSE("GPL");
+MODULE_ALIAS("dm-" INTERPOSE_TARGET_BASE);
 MODULE_ALIAS("dm-" INTERPOSE_TARGET_STORE);
 MODULE_ALIAS("dm-" INTERPOSE_TARGET_IMAGE);
 MODULE_VERSION(__stringify(INTERPOSE_INTERFACE) "." __stringify(

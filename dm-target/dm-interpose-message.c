@@ -162,7 +162,8 @@ static int parse_deadline(const char *word, unsigned int *ms)
 	return 0;
 }
 
-static int parse_dev(char *word, dev_t *dev)
+/* "major:minor"; @word is written to. */
+int interpose_parse_dev(char *word, dev_t *dev)
 {
 	const char *major_word = strsep(&word, ":");
 	u64 major, minor;
@@ -175,19 +176,19 @@ static int parse_dev(char *word, dev_t *dev)
 	return 0;
 }
 
-static int parse_freeze(char *word, struct interpose_take_request *request)
+static int parse_freeze(char *word, struct interpose_freeze_list *list)
 {
 	char *dev;
 
-	request->nr_freeze = 0;
+	list->nr = 0;
 	if (!strcmp(word, INTERPOSE_NONE))
 		return 0;
 	while ((dev = strsep(&word, ","))) {
 		int r;
 
-		if (request->nr_freeze == INTERPOSE_FREEZE_MAX)
+		if (list->nr == INTERPOSE_FREEZE_MAX)
 			return -EINVAL;
-		r = parse_dev(dev, &request->freeze[request->nr_freeze++]);
+		r = interpose_parse_dev(dev, &list->dev[list->nr++]);
 		if (r)
 			return r;
 	}
@@ -204,7 +205,7 @@ static int parse_take(char **args, struct interpose_take_request *request)
 	r = r ?: parse_name(args[2], &request->label);
 	r = r ?: parse_data(args[3], &request->label);
 	r = r ?: parse_deadline(args[4], &request->deadline_ms);
-	r = r ?: parse_freeze(args[5], request);
+	r = r ?: parse_freeze(args[5], &request->freeze);
 	return args[6] ? r ?: parse_tags(args[6], &request->label) : r;
 }
 
@@ -272,6 +273,25 @@ static int message_take(struct interpose *ip, char **args, struct answer *answer
 	answer_add(answer, "%pUb %llu %s", &ip->origin->generation, id,
 		   fs_consistent ? INTERPOSE_CONSISTENCY_FS : INTERPOSE_CONSISTENCY_CRASH);
 	return 1;
+}
+
+/* hook <deadline ms> <freeze list>|- */
+static int message_hook(struct interpose *ip, char **args, struct answer *answer)
+{
+	struct interpose_hook_request request;
+	int r = parse_deadline(args[0], &request.deadline_ms);
+
+	r = r ?: parse_freeze(args[1], &request.freeze);
+	return r ?: interpose_hook(ip, &request);
+}
+
+/* unhook <deadline ms> */
+static int message_unhook(struct interpose *ip, char **args, struct answer *answer)
+{
+	unsigned int deadline_ms;
+	int r = parse_deadline(args[0], &deadline_ms);
+
+	return r ?: interpose_unhook(ip->origin, deadline_ms);
 }
 
 /* drop <generation> <id> */
@@ -461,6 +481,8 @@ static int message_changed(struct interpose *ip, char **args, struct answer *ans
 }
 
 static const struct message messages[] = {
+	{ INTERPOSE_MSG_HOOK, 2, 2, message_hook },
+	{ INTERPOSE_MSG_UNHOOK, 1, 1, message_unhook },
 	{ INTERPOSE_MSG_STORE, 1, 1, message_store },
 	{ INTERPOSE_MSG_UNSTORE, 0, 0, message_unstore },
 	{ INTERPOSE_MSG_TAKE, 6, 7, message_take },
@@ -499,7 +521,7 @@ int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char
 	unsigned int noio;
 	int r;
 
-	if (READ_ONCE(ip->origin->gone))
+	if (READ_ONCE(ip->origin->gone) && strcmp(argv[0], INTERPOSE_MSG_UNHOOK))
 		return -ESTALE;
 	noio = memalloc_noio_save();
 	r = run_message(ip, argc, argv, &answer);

@@ -360,6 +360,12 @@ static void origin_free(struct kref *ref)
 	kfree(origin);
 }
 
+struct interpose_origin *interpose_origin_ref(struct interpose_origin *origin)
+{
+	kref_get(&origin->ref);
+	return origin;
+}
+
 void interpose_origin_unref(struct interpose_origin *origin)
 {
 	kref_put(&origin->ref, origin_free);
@@ -400,6 +406,7 @@ static struct interpose_origin *origin_alloc(struct interpose *ip, const uuid_t 
 	INIT_WORK(&origin->sweep_work, sweep_work);
 	INIT_WORK(&origin->event_work, event_work);
 	INIT_WORK(&origin->unpark_work, unpark_work);
+	INIT_WORK(&origin->unhook_work, interpose_unhook_work);
 	return origin;
 }
 
@@ -479,18 +486,21 @@ unlock:
 	return origin;
 }
 
-/*
- * The device goes on, or has gone on, without us: nobody knows what is written.  Never undone.
+/**
+ * interpose_origin_forsake() - the device goes on, or has gone on, without us: nobody knows what is written
+ * Never undone.
+ * Context: any that holds the origin.
  * Return: whether that is news.
  */
-static bool origin_forsake(struct interpose_origin *origin)
+bool interpose_origin_forsake(struct interpose_origin *origin)
 {
+	unsigned long flags;
 	bool news;
 
-	spin_lock_irq(&origin->lock);
+	spin_lock_irqsave(&origin->lock, flags);
 	news = !origin->gone;
 	WRITE_ONCE(origin->gone, true);
-	spin_unlock_irq(&origin->lock);
+	spin_unlock_irqrestore(&origin->lock, flags);
 	if (news)
 		interpose_origin_invalidate(origin, FAILURE_DETACHED);
 	return news;
@@ -513,13 +523,16 @@ void interpose_origin_put(struct interpose *ip)
 	if (last)
 		list_del(&origin->list);
 	if (last || was_replaced(origin, ip))
-		gone = origin_forsake(origin);
+		gone = interpose_origin_forsake(origin);
 	mutex_unlock(&origins_mutex);
 	if (gone)
 		dm_table_event(ip->ti->table); /* the device still listens to the table it lost */
 	interpose_map_destroy(ip->pass);
-	if (last)
-		interpose_origin_unref(origin);
+	if (!last)
+		return;
+	if (READ_ONCE(origin->hook))
+		origin_queue(origin, interpose_point_wq, &origin->unhook_work);
+	interpose_origin_unref(origin);
 }
 
 /* Suspend and resume: a point under way ends first, and none begins until this device takes I/O again. */
@@ -631,7 +644,7 @@ void interpose_origin_activate(struct interpose *ip)
 		take_over(origin, ip);
 	} else {
 		take_nothing_over(origin);
-		origin_forsake(origin);
+		interpose_origin_forsake(origin);
 	}
 	mutex_unlock(&origin->mutex);
 	mutex_unlock(&origin->change);
@@ -647,6 +660,8 @@ void interpose_origin_deactivate(struct interpose *ip)
 	origin->writes = device_writes(origin);
 	set_active(origin, NULL);
 	mutex_unlock(&origin->mutex);
+	if (READ_ONCE(origin->hook))
+		synchronize_rcu(); /* it looks at no map of ours from here on */
 }
 
 /* The origin with a reference, NULL if there is none; for an image.  Context: sleeps. */

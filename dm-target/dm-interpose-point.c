@@ -293,8 +293,7 @@ static int take_frozen(struct take *take)
 	struct interpose_frozen frozen;
 	int r;
 
-	r = interpose_freeze(take->request.freeze, take->request.nr_freeze, &frozen,
-			     take->deadline);
+	r = interpose_freeze(&take->request.freeze, &frozen, take->deadline);
 	if (!r) {
 		take->fs_consistent = frozen.all_fs;
 		r = take_drained(take);

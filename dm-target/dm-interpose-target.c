@@ -275,6 +275,7 @@ static void status_info(struct interpose *ip, char *result, unsigned int maxlen)
 	u64 index_bytes = 0, index_bound = 0;
 	struct counts counts;
 	unsigned int sz = 0;
+	dev_t live;
 
 	mutex_lock(&origin->mutex);
 	counts = count_points(origin);
@@ -287,12 +288,17 @@ static void status_info(struct interpose *ip, char *result, unsigned int maxlen)
 	} else {
 		DMEMIT(INTERPOSE_NONE);
 	}
-	DMEMIT(" %u %llu/%llu %llu/%llu %llu/%llu %u %llu %s", 1U << origin->chunk_shift,
+	DMEMIT(" %u %llu/%llu %llu/%llu %llu/%llu %u %llu %s ", 1U << origin->chunk_shift,
 	       origin->copy_bytes, interpose_copy_budget(), interpose_points_map_bytes(origin),
 	       map_bound(origin), index_bytes, index_bound, origin->nr_waiting + origin->nr_gated,
 	       origin->copied, interpose_failure_name(origin->failure));
 	spin_unlock_irq(&origin->lock);
 	mutex_unlock(&origin->mutex);
+	live = interpose_hook_device(origin);
+	if (live)
+		DMEMIT("%u:%u", MAJOR(live), MINOR(live));
+	else
+		DMEMIT(INTERPOSE_NONE);
 }
 
 /* INFO: the uapi header has the grammar; TABLE: what the ctr takes. */

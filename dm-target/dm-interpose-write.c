@@ -31,12 +31,32 @@ void interpose_mark_kept(struct interpose_origin *origin, struct chunk_range ran
 	interpose_map_set(origin->pass, range, MAP_FALLBACK_CLEAR, GFP_NOWAIT);
 }
 
-/* A discard is a hint: copying a trimmed terabyte would fill any store. */
-static int write_discard(struct interpose_origin *origin, struct bio *bio, struct chunk_range range)
+/**
+ * interpose_write_goes() - whether a write that holds the gate may go to the base at once; it is noted then
+ * A discard leaves pass alone: what is written there later may have to be kept.
+ * Context: any; never sleeps.
+ */
+bool interpose_write_goes(struct interpose_origin *origin, enum req_op op, struct chunk_range range)
+{
+	struct interpose_map *pass = origin->pass;
+
+	if (!pass)
+		return true;
+	if (op != REQ_OP_DISCARD && interpose_map_test(pass, range))
+		return true;
+	if (READ_ONCE(origin->newest))
+		return false;
+	if (op == REQ_OP_DISCARD)
+		interpose_map_set(origin->changed, range, MAP_FALLBACK_SET, GFP_NOWAIT);
+	else
+		interpose_mark_kept(origin, range);
+	return true;
+}
+
+/* A discard is a hint, and is dropped: copying a trimmed terabyte would fill any store. */
+static int drop_discard(struct interpose_origin *origin, struct bio *bio, struct chunk_range range)
 {
 	interpose_map_set(origin->changed, range, MAP_FALLBACK_SET, GFP_NOWAIT);
-	if (!READ_ONCE(origin->newest))
-		return DM_MAPIO_REMAPPED;
 	bio_endio(bio);
 	return DM_MAPIO_SUBMITTED;
 }
@@ -72,20 +92,14 @@ static int write_hold(struct interpose_origin *origin, struct bio *bio,
  */
 int interpose_write(struct interpose_origin *origin, struct bio *bio, struct interpose_write *write)
 {
-	struct interpose_map *pass = origin->pass;
-	struct chunk_range range;
+	struct chunk_range range =
+		chunks_touched(bio->bi_iter.bi_sector, bio_sectors(bio), origin->chunk_shift);
 
-	if (!pass)
+	if (interpose_write_goes(origin, bio_op(bio), range))
 		return DM_MAPIO_REMAPPED;
-	range = chunks_touched(bio->bi_iter.bi_sector, bio_sectors(bio), origin->chunk_shift);
 	if (bio_op(bio) == REQ_OP_DISCARD)
-		return write_discard(origin, bio, range);
-	if (interpose_map_test(pass, range))
-		return DM_MAPIO_REMAPPED;
-	if (READ_ONCE(origin->newest))
-		return write_hold(origin, bio, write, range);
-	interpose_mark_kept(origin, range);
-	return DM_MAPIO_REMAPPED;
+		return drop_discard(origin, bio, range);
+	return write_hold(origin, bio, write, range);
 }
 
 static void write_submit(struct interpose_write *write)

@@ -58,6 +58,7 @@ enum interpose_failure {
 };
 
 struct interpose_copy;
+struct interpose_hook;
 
 /* What a point carries for its users, who may change it. */
 struct interpose_label {
@@ -97,6 +98,8 @@ struct interpose_origin {
 	dev_t base; /* change writes: of the latest table */
 	sector_t start; /* likewise */
 	bool gone; /* lock writes, once: the device went on without us */
+	struct interpose_hook
+		*hook; /* change writes: NULL unless it sees a live device's bios by one */
 
 	struct mutex change;
 	bool barred; /* change: the device is being suspended, no point may be taken */
@@ -147,6 +150,7 @@ struct interpose_origin {
 	struct work_struct sweep_work; /* frees what went or became invalid */
 	struct work_struct event_work; /* tells who waits on the device and on its images */
 	struct work_struct unpark_work; /* parked reads go on, or fail */
+	struct work_struct unhook_work; /* the last table went, and left the hook */
 };
 
 /* Target interpose: one table of a live device. */
@@ -182,6 +186,7 @@ struct interpose_write {
 };
 
 extern struct target_type interpose_target;
+extern struct target_type interpose_base_target;
 extern struct target_type interpose_image_target;
 extern struct target_type interpose_store_target;
 
@@ -200,7 +205,9 @@ void interpose_origin_activate(struct interpose *ip);
 void interpose_origin_deactivate(struct interpose *ip);
 void interpose_origin_unpark(struct interpose_origin *origin);
 struct interpose_origin *interpose_origin_lookup(const uuid_t *uuid);
+struct interpose_origin *interpose_origin_ref(struct interpose_origin *origin);
 void interpose_origin_unref(struct interpose_origin *origin);
+bool interpose_origin_forsake(struct interpose_origin *origin);
 void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose_failure failure);
 void interpose_origin_event(struct interpose_origin *origin);
 bool interpose_snapshot_valid(struct interpose_origin *origin, u64 id);
@@ -223,7 +230,19 @@ int interpose_gate_close(struct interpose_origin *origin, ktime_t deadline);
 void interpose_gate_open(struct interpose_origin *origin);
 void interpose_gate_relax(struct interpose_origin *origin);
 
+/* dm-interpose-base.c */
+struct interpose_area {
+	dev_t live;
+	sector_t first; /* of the live device's disk */
+	sector_t sectors;
+};
+
+bool interpose_base_sent(struct bio *bio, const struct gendisk *through);
+int interpose_base_area(const struct gendisk *disk, struct interpose_area *area);
+
 /* dm-interpose-write.c */
+bool interpose_write_goes(struct interpose_origin *origin, enum req_op op,
+			  struct chunk_range range);
 int interpose_write(struct interpose_origin *origin, struct bio *bio,
 		    struct interpose_write *write);
 void interpose_bio_detach(struct bio *bio);
@@ -242,14 +261,43 @@ int interpose_copy_start(struct interpose_origin *origin, struct interpose_write
 u64 interpose_copy_budget(void);
 void interpose_bio_add_pages(struct bio *bio, struct page **pages, unsigned int sectors);
 
+/* dm-interpose-freeze.c */
+struct interpose_freeze_list {
+	dev_t dev[INTERPOSE_FREEZE_MAX]; /* top first */
+	unsigned int nr;
+};
+
+struct interpose_frozen {
+	struct file *handle[INTERPOSE_FREEZE_MAX];
+	bool ours[INTERPOSE_FREEZE_MAX];
+	unsigned int nr;
+	bool all_fs; /* each of them had a filesystem, and there was at least one */
+};
+
+int interpose_freeze(const struct interpose_freeze_list *list, struct interpose_frozen *frozen,
+		     ktime_t deadline);
+bool interpose_thaw(struct interpose_frozen *frozen);
+
+/* dm-interpose-hook.c */
+struct interpose_hook_request {
+	unsigned int deadline_ms;
+	struct interpose_freeze_list freeze;
+};
+
+int interpose_hook(struct interpose *ip, const struct interpose_hook_request *request);
+int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms);
+void interpose_unhook_work(struct work_struct *work);
+dev_t interpose_hook_device(const struct interpose_origin *origin);
+int interpose_hook_init(void);
+void interpose_hook_exit(void);
+
 /* dm-interpose-point.c */
 struct interpose_take_request {
 	uuid_t uuid;
 	bool snapshot;
 	struct interpose_label label;
 	unsigned int deadline_ms;
-	dev_t freeze[INTERPOSE_FREEZE_MAX];
-	unsigned int nr_freeze;
+	struct interpose_freeze_list freeze;
 };
 
 /* What is not kept is taken from label. */
@@ -270,22 +318,11 @@ u64 interpose_points_map_bytes(struct interpose_origin *origin);
 unsigned int interpose_points_epochs(struct interpose_origin *origin, u64 since, u64 until,
 				     struct interpose_map **maps);
 
-/* dm-interpose-freeze.c */
-struct interpose_frozen {
-	struct file *handle[INTERPOSE_FREEZE_MAX];
-	bool ours[INTERPOSE_FREEZE_MAX];
-	unsigned int nr;
-	bool all_fs; /* each of them had a filesystem, and there was at least one */
-};
-
-int interpose_freeze(const dev_t *devs, unsigned int nr, struct interpose_frozen *frozen,
-		     ktime_t deadline);
-bool interpose_thaw(struct interpose_frozen *frozen);
-
 /* dm-interpose-image.c */
 void interpose_image_unpark(struct interpose_origin *origin);
 
 /* dm-interpose-message.c */
+int interpose_parse_dev(char *word, dev_t *dev);
 int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 		      unsigned int maxlen);
 

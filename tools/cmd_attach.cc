@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "base/text.h"
 #include "log.h"
 #include "ops/attach.h"
 #include "session.h"
@@ -12,24 +13,34 @@ namespace {
 
 constexpr Option options[] = {
     {"chunksize,c", "SIZE", "unit of tracking and copying, 4k to 1m, 16k unless given; default unit k"},
-    {"via", "table", "how to get under the device: by its own table"},
+    {"via", "METHOD", "how to see what is written: table, hook, or auto, which is what there is without it"},
 };
+
+Via via_of(const Arguments& arguments)
+{
+    const std::string* via = arguments.value("via");
+    if (via == nullptr || *via == "auto")
+        return Via::automatic;
+    if (*via == "table")
+        return Via::table;
+    if (*via == "hook")
+        return Via::hook;
+    throw Error("--via " + printable(*via), "use it", "it is none of auto, table and hook", "one of these")
+        .as(Fault::usage);
+}
 
 int run_attach(const Arguments& arguments)
 {
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
-    std::optional<Sectors> chunk;
+    AttachWish wish{.via = via_of(arguments)};
     if (const std::string* size = arguments.value("chunksize"))
-        chunk = checked_chunk(parse_size(*size, 'k'));
-    if (const std::string* via = arguments.value("via"); via != nullptr && *via != "table")
-        throw Error("--via " + *via, "use it", "there is no other method than \"table\" yet", "without --via")
-            .as(Fault::usage);
+        wish.chunk = checked_chunk(parse_size(*size, 'k'));
 
     Change change(arguments);
     return for_each_object(arguments, [&](const std::string& spec) {
         const BlockDevice block = change.hold(spec);
         const Machine machine = survey(change.dm());
-        const Plan plan = plan_attach(machine, read_candidate(change.dm(), block), chunk, draw_uuid(machine));
+        const Plan plan = plan_attach(machine, read_live(change.dm(), block), draw_uuid(machine), wish);
         if (plan.empty())
             log_warning(fmt::format("{}: it is attached already", block.name()));
         change.carry_out(plan);
@@ -40,7 +51,7 @@ int run_attach(const Arguments& arguments)
 
 const Command attach_command = {
     .name = "attach",
-    .synopsis = "[-c|--chunksize SIZE] [--via table] [OPTIONS] DEVICE...",
+    .synopsis = "[-c|--chunksize SIZE] [--via auto|table|hook] [OPTIONS] DEVICE...",
     .summary = "put the interpose target under a live device",
     .options = options,
     .group = Group::mutates,

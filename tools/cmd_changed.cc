@@ -33,7 +33,7 @@ std::string json(
     for (const Run& run : runs)
         extents.push_back({run.start.bytes().count, run.length.bytes().count});
     nlohmann::ordered_json changed;
-    changed["device"] = origin.name().text();
+    changed["device"] = origin.device().text();
     changed["from"] = from;
     changed["to"] = to;
     changed["chunk_size"] = origin.line.chunk.bytes().count;
@@ -61,11 +61,11 @@ const OriginState& require_chain(const Machine& machine, const std::string& spec
 Error explained(const Error& error, const OriginState& origin, const Machine& now)
 {
     if (error.number() == ESTALE || error.number() == ENOENT)
-        return chain_broken(origin.name().text(), "the point went away meanwhile");
+        return chain_broken(origin.device().text(), "the point went away meanwhile");
     const OriginState* present = now.find_origin(origin.line.origin);
     const bool goes_on = now.unread_origins.count(origin.line.origin) != 0 ||
                          (present != nullptr && present->status.generation == origin.status.generation);
-    return goes_on ? error : chain_broken(origin.name().text(), "it was given another table meanwhile");
+    return goes_on ? error : chain_broken(origin.device().text(), "it was given another table meanwhile");
 }
 
 int run_changed(const Arguments& arguments)
@@ -82,7 +82,7 @@ int run_changed(const Arguments& arguments)
     const Point& from = resolve_point(origin, since);
     const Point* to = until != nullptr ? &resolve_point(origin, *until) : nullptr;
     if (to != nullptr && to->id <= from.id)
-        throw Error(origin.name().text(), "list what changed",
+        throw Error(origin.device().text(), "list what changed",
             fmt::format("\"{}\" is not before \"{}\"", from.name.text(), to->name.text()),
             "dmsnap list, which shows their order");
     std::vector<Run> runs;

@@ -80,7 +80,7 @@ std::string json(
 
 bool fits(const ListedPoint& row, const std::string& object)
 {
-    return row.point->name.text() == object || row.origin->name().text() == object;
+    return row.point->name.text() == object || row.origin->device().text() == object;
 }
 
 bool names_device(const std::string& object)

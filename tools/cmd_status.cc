@@ -55,8 +55,9 @@ void add_store(Block& block, const Machine& machine, const Uuid& uuid)
 Block block_of(const Machine& machine, const OriginState& origin)
 {
     Block block;
-    add(block, "device", "device", printable(origin.name().text()));
-    add(block, "number", "number", origin.info.number.text());
+    add(block, "device", "device", printable(origin.device().text()));
+    add(block, "number", "number", origin.number().text());
+    add(block, "via", "via", origin.live ? "hook" : "table");
     add(block, "state", "state", origin.status.state);
     add(block, "inactive_table", "inactive table", origin.inactive.empty() ? "" : "yes");
     add_size(block, "size", "size", length(origin.table));

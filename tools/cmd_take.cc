@@ -126,11 +126,7 @@ void take(Change& change, const Arguments& arguments, const std::string& spec, P
         if (store && !change.dry_run() && machine.find_store_on(store->facts.device.number) == nullptr)
             store->facts.claimed = is_claimed(store->facts.device);
         wish.new_origin = draw_uuid(machine);
-        FreezeFacts freeze = read_freeze_facts(block);
-        wish.freeze = std::move(freeze.devices);
-        wish.mount_points = std::move(freeze.mount_points);
-        wish.suspended = std::move(freeze.suspended);
-        return plan_take(machine, read_candidate(change.dm(), block), wish, store);
+        return plan_take(machine, read_live(change.dm(), block), wish, store);
     });
     const Outcome outcome = change.carry_out(plan);
     if (outcome.taken)

@@ -57,6 +57,13 @@ bool same_device(const BlockDevice& a, const BlockDevice& b)
     return a.number == b.number && a.kernel_name == b.kernel_name && a.dm_name == b.dm_name && a.dm_uuid == b.dm_uuid;
 }
 
+Candidate read_live(Dm& dm, const BlockDevice& block)
+{
+    Candidate candidate = read_candidate(dm, block);
+    read_use(candidate);
+    return candidate;
+}
+
 std::string commands_text(const std::vector<std::string>& commands)
 {
     std::string text = "not all of it could be undone or finished; what is left to do:";
@@ -69,7 +76,8 @@ Uuid draw_uuid(const Machine& machine)
 {
     for (;;) {
         const Uuid uuid = Uuid::random();
-        if (!machine.has_name(base_name(uuid)) && !machine.has_name(store_name(uuid)))
+        if (!machine.has_name(base_name(uuid)) && !machine.has_name(top_name(uuid)) &&
+            !machine.has_name(store_name(uuid)))
             return uuid;
     }
 }
@@ -258,7 +266,7 @@ void warn_of_other_interfaces(const Machine& machine)
 {
     for (const OriginState& origin : machine.origins)
         if (!origin.status.details)
-            log_warning(fmt::format("{}: its module {}, so its points cannot be read: {}", origin.name().text(),
+            log_warning(fmt::format("{}: its module {}, so its points cannot be read: {}", origin.device().text(),
                 other_interface(origin.status.interface), which_to_upgrade(origin.status.interface)));
 }
 

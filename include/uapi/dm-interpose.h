@@ -32,6 +32,7 @@
 #define INTERPOSE_VERSION_PATCH 0
 
 #define INTERPOSE_TARGET "interpose"
+#define INTERPOSE_TARGET_BASE "interpose-base"
 #define INTERPOSE_TARGET_STORE "interpose-store"
 #define INTERPOSE_TARGET_IMAGE "interpose-image"
 
@@ -73,11 +74,12 @@
  *
  * INFO: <interface> <generation> <state> <last id> <points> <snapshots> <invalid snapshots>
  *       <store uuid>|- <chunk sectors> <copy bytes>/<copy budget> <map bytes>/<map bound>
- *       <index bytes>/<index bound> <waiting writes> <chunks copied> <failure>|-
+ *       <index bytes>/<index bound> <waiting writes> <chunks copied> <failure>|- <live device>|-
  *
  * <state> is INTERPOSE_STATE_*.  <snapshots> counts the valid ones.  <last id> is the id of the newest point ever taken, 0 if none.
  * <failure> is one of INTERPOSE_FAILURE_*, the latest cause that made snapshots of this origin
- * invalid; it goes when the last invalid one has been dropped.
+ * invalid; it goes when the last invalid one has been dropped.  <live device> is the "major:minor" whose writes the
+ * origin sees by the message "hook"; "-": those of the table's own device.
  */
 #define INTERPOSE_OPT_PROVISIONAL "provisional"
 
@@ -99,6 +101,14 @@
  * before the buffer does, and its first line names where the next page starts, "-" on the last one; ENOBUFS if
  * there is no room for one line.
  *
+ * hook <deadline ms> <freeze list>|-
+ *     From now on the writes of the live device below the base, which must be an "interpose-base" of the same length, meet
+ *     this origin.  Filesystems of the list are frozen meanwhile, as with take, and writes that came before end.  EBUSY: the
+ *     live device overlaps one that has a hook, points have been taken, or the device is suspended; ENODEV: a device is
+ *     gone; EOPNOTSUPP: CONFIG_DYNAMIC_FTRACE is missing or sysctl kernel.ftrace_enabled is 0; ETIMEDOUT, ECANCELED as with take; ENOMEM.  No answer.
+ * unhook <deadline ms>
+ *     They go as they did before, and the origin's points end: its state is INTERPOSE_STATE_LOST.  ETIMEDOUT: writes under
+ *     way do not end, nothing was done.  No answer.
  * store <store uuid>
  *     Keeps the old data of snapshots taken from now on in that store (an active interpose-store).
  *     EBUSY while a valid snapshot or an image needs another store, or old data is still on its way to that one; ENODEV: no such store; EINVAL: the origin's
@@ -137,6 +147,8 @@
  *     ESTALE: another generation; ENOENT: no such point; EINVAL: since is not before until.
  *     Runs are whole chunks (the last one may end with the device).
  */
+#define INTERPOSE_MSG_HOOK "hook"
+#define INTERPOSE_MSG_UNHOOK "unhook"
 #define INTERPOSE_MSG_STORE "store"
 #define INTERPOSE_MSG_UNSTORE "unstore"
 #define INTERPOSE_MSG_TAKE "take"
@@ -155,6 +167,15 @@
 #define INTERPOSE_NOW "now"
 #define INTERPOSE_NONE "-"
 #define INTERPOSE_KEEP "=" /* in "change": leave it as it is */
+
+/*
+ * Target "interpose-base": a live device below its interposer, past the hook.  It may be mounted or in use otherwise.
+ *
+ *   0 <length> interpose-base <live device> <first sector>
+ *
+ * <live device> is "major:minor".
+ * INFO: <interface>
+ */
 
 /*
  * Target "interpose-image": a block device that shows an origin as it was at a snapshot; read-only.

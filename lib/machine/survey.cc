@@ -167,6 +167,43 @@ void add_gone(Machine& machine, Dm& dm, const DeviceState& device, const Interpo
     machine.gone.push_back(std::move(gone));
 }
 
+FreezeFacts read_freeze_facts(const BlockDevice& block, const Roots& roots)
+{
+    FreezeFacts facts;
+    for (const BlockDevice& device : freeze_list(block, roots)) {
+        facts.devices.push_back(device.number);
+        // One mount point is enough to reach a filesystem.
+        if (const auto mounts = mounts_of(device, roots); !mounts.empty())
+            facts.mount_points.push_back(mounts.front().target);
+        std::vector<BlockDevice> written = all_below(device, roots);
+        written.push_back(device);
+        for (const BlockDevice& part : written)
+            if (part.suspended &&
+                std::find(facts.suspended.begin(), facts.suspended.end(), part.name()) == facts.suspended.end())
+                facts.suspended.push_back(part.name());
+    }
+    return facts;
+}
+
+/// As its users call it; of one that was pulled, only its number is left.
+BlockDevice live_device(DeviceNumber number, const Roots& roots)
+{
+    if (auto block = find_block_device(number, roots))
+        return std::move(*block);
+    BlockDevice gone;
+    gone.number = number;
+    gone.kernel_name = number.text();
+    return gone;
+}
+
+/// The device that the hook sees for a base; nothing if its table is a device's own.
+std::optional<BlockDevice> live_above(const Table& base, const Roots& roots)
+{
+    const auto* line = only_line<InterposeBase>(base);
+    const auto* number = line != nullptr ? std::get_if<DeviceNumber>(&line->live) : nullptr;
+    return number != nullptr ? std::optional(live_device(*number, roots)) : std::nullopt;
+}
+
 /// One look at everything.
 class Survey {
 public:
@@ -244,8 +281,14 @@ private:
         if (line != nullptr && line->origin == origin.line.origin)
             origin.images.push_back(read_image(device, *line, roots_));
         if (origin_of_base(device.info.uuid) == origin.line.origin)
-            origin.base = device.info.live_table ? BaseState{device.info, device.table, device.health}
-                                                 : BaseState{device.info, device.inactive, device.loaded_health};
+            add_base(origin, device);
+    }
+
+    void add_base(OriginState& origin, const DeviceState& device)
+    {
+        origin.base = device.info.live_table ? BaseState{device.info, device.table, device.health}
+                                             : BaseState{device.info, device.inactive, device.loaded_health};
+        origin.live = live_above(origin.base->table, roots_);
     }
 
     Dm& dm_;
@@ -259,7 +302,7 @@ Machine survey(Dm& dm, const Roots& roots) { return Survey(dm, roots).run(); }
 
 Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots)
 {
-    Candidate candidate{block, std::nullopt, {}, {}, numbers_below(block, roots)};
+    Candidate candidate{block, std::nullopt, {}, {}, numbers_below(block, roots), {}, false};
     if (!block.is_dm())
         return candidate;
     candidate.info = dm.info(block.number);
@@ -270,22 +313,10 @@ Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots)
     return candidate;
 }
 
-FreezeFacts read_freeze_facts(const BlockDevice& block, const Roots& roots)
+void read_use(Candidate& candidate, const Roots& roots)
 {
-    FreezeFacts facts;
-    for (const BlockDevice& device : freeze_list(block, roots)) {
-        facts.devices.push_back(device.number);
-        // One mount point is enough to reach a filesystem.
-        if (const auto mounts = mounts_of(device, roots); !mounts.empty())
-            facts.mount_points.push_back(mounts.front().target);
-        std::vector<BlockDevice> written = all_below(device, roots);
-        written.push_back(device);
-        for (const BlockDevice& part : written)
-            if (part.suspended &&
-                std::find(facts.suspended.begin(), facts.suspended.end(), part.name()) == facts.suspended.end())
-                facts.suspended.push_back(part.name());
-    }
-    return facts;
+    candidate.freeze = read_freeze_facts(candidate.block, roots);
+    candidate.swap = is_swap(candidate.block, roots);
 }
 
 std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)
@@ -301,8 +332,11 @@ std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)
     for (const DmName& name : dm.list()) {
         const auto device = read_device(dm, name);
         const auto* origin = device ? only_line<Interpose>(device->table) : nullptr;
-        if (origin != nullptr && origin->origin == line->origin)
-            return ImageNames{point->text(), link_component(name)};
+        if (origin == nullptr || origin->origin != line->origin)
+            continue;
+        const auto base = read_device(dm, base_name(origin->origin));
+        const auto live = base ? live_above(base->table, {}) : std::nullopt;
+        return ImageNames{point->text(), link_component(live ? DmName(live->name()) : name)};
     }
     return std::nullopt;
 }

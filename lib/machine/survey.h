@@ -15,15 +15,10 @@ namespace dmsnap {
 /// Reads all that dmsnap has on this machine.  What goes away meanwhile is left out.
 Machine survey(Dm& dm, const Roots& roots = {});
 
+/// All but what uses it, which read_use() adds.
 Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots = {});
-
-/// The filesystems that a consistent point of a device needs frozen.
-struct FreezeFacts {
-    std::vector<DeviceNumber> devices; ///< top first
-    std::vector<std::string> mount_points;
-    std::vector<std::string> suspended; ///< names of devices they write to that are: writing them out would wait
-};
-FreezeFacts read_freeze_facts(const BlockDevice& block, const Roots& roots = {});
+/// The filesystems on it, and whether the kernel swaps to it.
+void read_use(Candidate& candidate, const Roots& roots = {});
 
 /// What the udev rule wants to know of an image.
 struct ImageNames {

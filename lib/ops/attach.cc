@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* attaching = "attach";
 
-Error refused(const Candidate& candidate, std::string reason, std::string next_step = {})
+Error refused(const Candidate& candidate, std::string reason, std::string next_step)
 {
     return Error(candidate.block.name(), attaching, std::move(reason), std::move(next_step));
 }
@@ -111,29 +111,58 @@ void require_movable(const Candidate& candidate)
     }
 }
 
-void require_attachable(const Candidate& candidate)
+/// Whatever the method.
+void require_live(const Candidate& candidate)
 {
-    if (!candidate.info)
-        throw refused(candidate, "it is no device-mapper device",
-            "the hook method for plain disks does not exist yet: use a logical volume, or a dm-linear device made "
-            "before the disk is mounted");
-    if (candidate.info->uuid.starts_with(uuid_prefix))
-        throw refused(candidate, "it is dmsnap's own");
-    if (candidate.info->suspended)
+    if (candidate.info && candidate.info->uuid.starts_with(uuid_prefix))
+        throw refused(candidate, "it is dmsnap's own", "attach the device it belongs to");
+    if (candidate.block.suspended || (candidate.info && candidate.info->suspended))
         throw refused(candidate, "it is suspended",
             fmt::format("dmsetup resume {}, once you know who suspended it", candidate.block.name()));
+    if (candidate.block.read_only || (candidate.info && candidate.info->read_only))
+        throw refused(candidate, "it is read-only: nothing on it changes", "mount it, or copy it, as it is");
+    if (candidate.block.zoned)
+        throw refused(candidate, "it is a zoned device", "attach what lies on it");
+}
+
+void require_tabled(const Candidate& candidate)
+{
+    if (!candidate.info)
+        throw refused(candidate, "it is no device-mapper device, and has no table", "--via hook");
+    require_live(candidate);
     if (candidate.info->inactive_table)
         throw refused(candidate, "somebody has loaded another table for it that is not active yet",
             fmt::format("dmsetup clear {}, once you know whose it is", candidate.block.name()));
-    if (candidate.block.read_only || candidate.info->read_only)
-        throw refused(candidate, "it is read-only: nothing on it changes");
-    if (candidate.block.zoned)
-        throw refused(candidate, "it is a zoned device");
     if (candidate.table.empty())
-        throw refused(candidate, "it has no table");
+        throw refused(candidate, "it has no table", "dmsetup info, which shows its state");
     require_movable(candidate);
     if (is_part_of_volume(*candidate.info))
         throw refused(candidate, "it is a part of a logical volume", "attach the volume itself");
+}
+
+/// A disk and its partitions are one thing to the hook.
+void require_no_overlap(const Machine& machine, const Candidate& candidate)
+{
+    for (const OriginState& origin : machine.origins)
+        if (origin.live && (candidate.block.disk == origin.live->number || origin.live->disk == candidate.block.number))
+            throw refused(candidate,
+                fmt::format("{} is attached, which is a part of the same disk", origin.device().text()),
+                fmt::format("dmsnap detach {} first", shell_word(origin.device().text())));
+}
+
+void require_hookable(const Machine& machine, const Candidate& candidate)
+{
+    require_live(candidate);
+    if (candidate.swap)
+        throw refused(candidate, "the kernel swaps to it", "swapoff first");
+    if (candidate.block.size.count == 0)
+        throw refused(candidate, "it has no size", "a device with a medium in it");
+    if (!candidate.freeze.suspended.empty())
+        throw refused(candidate,
+            fmt::format("{}, which its filesystems need, is suspended", candidate.freeze.suspended.front()),
+            fmt::format("dmsetup resume {}, once you know who suspended it", candidate.freeze.suspended.front()));
+    require_freezable(candidate, attaching);
+    require_no_overlap(machine, candidate);
 }
 
 /// What is kept in a store would be written to the device, which would keep what that destroys, in a store.
@@ -180,7 +209,7 @@ void require_detachable(const OriginState& origin)
     if (origin.info.suspended)
         throw Error(name, "detach", "it is suspended",
             fmt::format("dmsetup resume {}, once you know who suspended it", shell_word(name)));
-    if (origin.info.inactive_table && origin.inactive != original_table(origin))
+    if (origin.info.inactive_table && (origin.live || origin.inactive != original_table(origin)))
         throw Error(name, "detach", "somebody has loaded another table for it that is not active yet",
             fmt::format("dmsetup clear {}, once you know whose it is", shell_word(name)));
 }
@@ -194,6 +223,93 @@ std::vector<const Point*> snapshots_of(const OriginState& origin)
     return found;
 }
 
+void require_free(const Machine& machine, const Candidate& candidate, const DmName& name)
+{
+    if (machine.has_name(name))
+        throw refused(candidate, name.text() + " exists already", "again");
+}
+
+/// Nothing if it is not attached.
+std::optional<Attachment> present_attachment(const Machine& machine, const Candidate& candidate, const AttachWish& wish)
+{
+    const OriginState* origin = machine.find(candidate.block.number);
+    const Interpose* line = origin != nullptr ? &origin->line : interpose_line(candidate.table);
+    if (line == nullptr)
+        return std::nullopt;
+    if (origin != nullptr && origin->lost())
+        throw refused(candidate, "it is attached, but its chain of changes has ended: it notes nothing any more",
+            fmt::format("dmsnap detach --force {}, then again", candidate.block.name()));
+    if (wish.chunk && *wish.chunk != line->chunk)
+        throw refused(candidate, fmt::format("it is attached with chunks of {}", exact_size(line->chunk)),
+            fmt::format("dmsnap detach {}, which ends its points, then again", candidate.block.name()));
+    if (origin != nullptr && wish.via != Via::automatic && (wish.via == Via::hook) != origin->live.has_value())
+        throw refused(candidate, fmt::format("it is attached by {}", origin->live ? "the hook" : "its table"),
+            fmt::format("dmsnap detach {}, which ends its points, then again", candidate.block.name()));
+    return Attachment{origin != nullptr ? origin->name() : candidate.info->name, line->origin, line->chunk,
+        length(origin != nullptr ? origin->table : candidate.table), {}};
+}
+
+/// `line` wants its base.
+Attachment attachment_by_table(const Machine& machine, const Candidate& candidate, Interpose line)
+{
+    const DmName& name = candidate.info->name;
+    const Sectors size = length(candidate.table);
+    Attachment attachment{name, line.origin, line.chunk, size, {}};
+    if (single_linear(candidate.table)) {
+        const auto& own = std::get<Linear>(candidate.table[0].target);
+        line.base = own.device;
+        line.base_start = own.offset;
+        attachment.plan = {Load{name, interpose_table(size, line)}, Resume{name, candidate.table}};
+        return attachment;
+    }
+    const DmName base = base_name(line.origin);
+    require_free(machine, candidate, base);
+    const NewDevice below{base, base_uuid(line.origin), candidate.table, Visibility::private_device, false};
+    line.base = base;
+    const Load load{name, interpose_table(size, line)};
+    if (runs_once(candidate.table))
+        attachment.plan = {Prepare{below}, load, SwapSuspended{{name, base, candidate.table, true, candidate.health}}};
+    else
+        attachment.plan = {Create{below}, load, Resume{name, candidate.table}};
+    return attachment;
+}
+
+/// The device keeps the table it has, or none: of three devices only the module knows that they are one.
+Attachment attachment_by_hook(const Machine& machine, const Candidate& candidate, Interpose line)
+{
+    const DmName base = base_name(line.origin);
+    const DmName top = top_name(line.origin);
+    require_free(machine, candidate, base);
+    require_free(machine, candidate, top);
+    const Sectors size = candidate.block.size;
+    line.base = base;
+    Plan plan = {
+        Create{{base, base_uuid(line.origin), {{Sectors{0}, size, InterposeBase{candidate.block.number, Sectors{0}}}},
+            Visibility::private_device, false}},
+        Create{{top, top_uuid(line.origin), interpose_table(size, line), Visibility::private_device, false}},
+    };
+    if (!candidate.freeze.mount_points.empty())
+        plan.push_back(SyncFilesystems{candidate.freeze.mount_points});
+    plan.push_back(Hook{top, HookMessage{.freeze = candidate.freeze.devices}});
+    return {top, line.origin, line.chunk, size, std::move(plan)};
+}
+
+/// The steps from the end of what the points need.
+Plan leave(const OriginState& origin)
+{
+    if (origin.live) {
+        Plan plan;
+        if (origin.hooked())
+            plan.push_back(Unhook{origin.name(), {}});
+        plan.push_back(Remove{origin.as_created()});
+        return plan;
+    }
+    // Back would be another generation.
+    if (origin.base && runs_once(origin.base->table))
+        return {SwapSuspended{{origin.name(), origin.base->info.name, origin.table, false, origin.base->health}, true}};
+    return {Resume{origin.name(), origin.table, true}};
+}
+
 } // namespace
 
 Table original_table(const OriginState& origin)
@@ -203,67 +319,50 @@ Table original_table(const OriginState& origin)
     return {{Sectors{0}, length(origin.table), Linear{origin.line.base, origin.line.base_start}}};
 }
 
-Plan plan_attach(const Machine& machine, const Candidate& candidate, std::optional<Sectors> chunk,
-    const Uuid& new_origin, AttachFor purpose)
+Attachment plan_attachment(
+    const Machine& machine, const Candidate& candidate, const Uuid& new_origin, const AttachWish& wish)
 {
-    const bool provisional = purpose == AttachFor::first_point;
-    if (const Interpose* line = interpose_line(candidate.table); line != nullptr) {
-        if (const OriginState* origin = machine.find(candidate.block.number); origin != nullptr && origin->lost())
-            throw refused(candidate, "it is attached, but another table came between: it notes nothing any more",
-                fmt::format("dmsnap detach --force {}, then again", candidate.block.name()));
-        if (chunk && *chunk != line->chunk)
-            throw refused(candidate, fmt::format("it is attached with chunks of {}", exact_size(line->chunk)),
-                fmt::format("dmsnap detach {}, which ends its points, then again", candidate.block.name()));
-        return {};
-    }
-    require_attachable(candidate);
+    if (auto present = present_attachment(machine, candidate, wish))
+        return std::move(*present);
+    const bool by_hook = wish.via == Via::hook || (wish.via == Via::automatic && !candidate.info);
+    if (by_hook)
+        require_hookable(machine, candidate);
+    else
+        require_tabled(candidate);
     require_carries_no_store(machine, candidate);
-    const Sectors used_chunk = checked_chunk(chunk.value_or(Sectors{INTERPOSE_CHUNK_SECTORS_DEFAULT}));
-    const DmName& name = candidate.info->name;
-    const Sectors size = length(candidate.table);
-    if (single_linear(candidate.table)) {
-        const auto& line = std::get<Linear>(candidate.table[0].target);
-        return {
-            Load{name, interpose_table(size, {line.device, line.offset, new_origin, used_chunk, provisional})},
-            Resume{name, candidate.table},
-        };
-    }
-    const DmName base = base_name(new_origin);
-    if (machine.has_name(base))
-        throw refused(candidate, base.text() + " exists already", "again");
-    const NewDevice below{base, base_uuid(new_origin), candidate.table, Visibility::private_device, false};
-    const Load load{name, interpose_table(size, {base, Sectors{0}, new_origin, used_chunk, provisional})};
-    if (runs_once(candidate.table))
-        return {Prepare{below}, load, SwapSuspended{{name, base, candidate.table, true, candidate.health}}};
-    return {Create{below}, load, Resume{name, candidate.table}};
+    const Sectors chunk = checked_chunk(wish.chunk.value_or(Sectors{INTERPOSE_CHUNK_SECTORS_DEFAULT}));
+    const Interpose line{DeviceNumber{}, Sectors{0}, new_origin, chunk, wish.purpose == AttachFor::first_point};
+    return by_hook ? attachment_by_hook(machine, candidate, line) : attachment_by_table(machine, candidate, line);
+}
+
+Plan plan_attach(const Machine& machine, const Candidate& candidate, const Uuid& new_origin, const AttachWish& wish)
+{
+    return plan_attachment(machine, candidate, new_origin, wish).plan;
 }
 
 Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
 {
     require_detachable(origin);
     if (!origin.base && machine.has_name(base_name(origin.line.origin)))
-        throw Error(origin.name().text(), "detach",
+        throw Error(origin.device().text(), "detach",
             fmt::format("{}, which has its table, cannot be read", base_name(origin.line.origin).text()), "again");
     for (const ImageState& image : origin.images)
         require_unused(image);
     const auto snapshots = snapshots_of(origin);
     if (!snapshots.empty() && !force)
-        throw Error(origin.name().text(), "detach", "it has snapshots: " + names_of(snapshots),
+        throw Error(origin.device().text(), "detach", "it has snapshots: " + names_of(snapshots),
             "dmsnap remove them, or detach --force, which removes them too");
     // Without a common interface the points are unknown, and the images tell that there are some.
     if (!origin.status.details && !origin.images.empty() && !force)
-        throw Error(origin.name().text(), "detach", "it has images: " + names_of(origin.images),
+        throw Error(origin.device().text(), "detach", "it has images: " + names_of(origin.images),
             "detach --force, which removes them");
-    // The swap ends all points at once: whoever dies before it has changed nothing that cannot be made again.
-    Plan plan = {Load{origin.name(), original_table(origin)}};
+    // What ends all points ends them at once: whoever dies before it has changed nothing that cannot be made again.
+    Plan plan;
+    if (!origin.live)
+        plan.push_back(Load{origin.name(), original_table(origin)});
     for (const ImageState& image : origin.images)
         append(plan, plan_remove_image(machine, image));
-    // Back would be another generation.
-    if (origin.base && runs_once(origin.base->table))
-        plan.push_back(
-            SwapSuspended{{origin.name(), origin.base->info.name, origin.table, false, origin.base->health}, true});
-    else
-        plan.push_back(Resume{origin.name(), origin.table, true});
+    append(plan, leave(origin));
     if (origin.base)
         plan.push_back(Remove{origin.base->as_created()});
     if (const auto store = origin.store())

@@ -12,17 +12,42 @@ namespace dmsnap {
 /// What a device is attached for.  What is attached for the sake of a first point goes again if that is never taken.
 enum class AttachFor { good, first_point };
 
-/// Puts `interpose` into the device's own table.  `chunk` nothing means the default.  An empty plan: it is attached
-/// already.  Throws Error with what forbids it.
-Plan plan_attach(const Machine& machine, const Candidate& candidate, std::optional<Sectors> chunk,
-    const Uuid& new_origin, AttachFor purpose = AttachFor::good);
+/// How an origin gets to see the bios of a device.
+enum class Via {
+    automatic, ///< by its table if it has one
+    table,     ///< `interpose` stands in the device's own table
+    hook,      ///< the module's hook shows them to a device of its own
+};
 
-/// Gives the device the table it had.  With `force` that ends its snapshots too.  Throws Error while a snapshot is there
+struct AttachWish {
+    std::optional<Sectors> chunk = {}; ///< nothing: the default
+    Via via = Via::automatic;
+    AttachFor purpose = AttachFor::good;
+};
+
+/// A device that is attached, or will be once `plan` is done.
+struct Attachment {
+    DmName name; ///< of the device that takes messages
+    Uuid origin;
+    Sectors chunk;
+    Sectors length;
+    Plan plan; ///< empty: it is attached already
+};
+
+/// Throws Error with what forbids it.
+Attachment plan_attachment(
+    const Machine& machine, const Candidate& candidate, const Uuid& new_origin, const AttachWish& wish);
+
+/// Only the plan of it.
+Plan plan_attach(
+    const Machine& machine, const Candidate& candidate, const Uuid& new_origin, const AttachWish& wish = {});
+
+/// Gives the device the table it had, or ends the hook.  With `force` that ends its snapshots too.  Throws Error while a snapshot is there
 /// without `force`; while an image is in use, the device is suspended or somebody else's table is loaded for it in any
 /// case.
 Plan plan_detach(const Machine& machine, const OriginState& origin, bool force);
 
-/// The table the device had before it was attached.
+/// The table the device had before it was attached; not of one that the hook sees, which has it still.
 Table original_table(const OriginState& origin);
 
 /// Checkpoints that end with a detach: what its caller owes its user a word about.

@@ -36,8 +36,8 @@ Plan plan_rename(const Machine& machine, const OriginState& origin, const Point&
         const DmName renamed = image_name(name);
         plan.push_back(RenameImage{image->info.name, renamed, image->info.uuid});
         if (!machine.udev) {
-            plan.push_back(RemoveLink{image_link(point.name, origin.name()), image->info.name});
-            plan.push_back(MakeLink{image_link(name, origin.name()), renamed});
+            plan.push_back(RemoveLink{image_link(point.name, origin.device()), image->info.name});
+            plan.push_back(MakeLink{image_link(name, origin.device()), renamed});
         }
     }
     return plan;

@@ -17,7 +17,7 @@ using Problems = std::vector<Problem>;
 bool belongs_to(const Machine& machine, const OriginState& origin, const std::string& device)
 {
     const auto is = [&](const DmInfo& info) { return info.name.text() == device; };
-    if (is(origin.info) || (origin.base && is(origin.base->info)))
+    if (is(origin.info) || origin.device().text() == device || (origin.base && is(origin.base->info)))
         return true;
     const auto store = origin.store();
     const StoreState* state = store ? machine.find_store(*store) : nullptr;
@@ -34,7 +34,7 @@ bool is_of_another(const Machine& machine, const OriginState& only, const std::s
 
 std::string remove_command(const OriginState& origin, const Point& point)
 {
-    return "dmsnap remove " + shell_word(fmt::format("{}:{}", origin.name().text(), point.name.text()));
+    return "dmsnap remove " + shell_word(fmt::format("{}:{}", origin.device().text(), point.name.text()));
 }
 
 void add_snapshots(Problems& found, const OriginState& origin)
@@ -45,14 +45,14 @@ void add_snapshots(Problems& found, const OriginState& origin)
     for (const Point& point : origin.points)
         if (!point.valid)
             found.push_back(
-                {origin.name().text(), fmt::format("the snapshot \"{}\" is invalid{}", point.name.text(), latest),
+                {origin.device().text(), fmt::format("the snapshot \"{}\" is invalid{}", point.name.text(), latest),
                     remove_command(origin, point)});
 }
 
 void add_store(Problems& found, const Machine& machine, const OriginState& origin, const Uuid& uuid)
 {
     const auto say = [&](std::string what, std::string next_step) {
-        found.push_back({origin.name().text(), std::move(what), std::move(next_step)});
+        found.push_back({origin.device().text(), std::move(what), std::move(next_step)});
     };
     const StoreState* store = machine.find_store(uuid);
     if (store == nullptr) {
@@ -71,16 +71,18 @@ void add_store(Problems& found, const Machine& machine, const OriginState& origi
 void add_origin(Problems& found, const Machine& machine, const OriginState& origin)
 {
     if (!origin.status.details) {
-        found.push_back({origin.name().text(), "its module " + other_interface(origin.status.interface),
+        found.push_back({origin.device().text(), "its module " + other_interface(origin.status.interface),
             which_to_upgrade(origin.status.interface)});
         return;
     }
     if (origin.lost())
-        found.push_back({origin.name().text(),
-            "another table came between: its points have ended, the chain of changes is broken, and nothing is noted",
-            "dmsnap detach --force " + shell_word(origin.name().text()) + ", then attach it anew"});
+        found.push_back({origin.device().text(),
+            std::string(origin.live ? "a write went over its border, or another table came between"
+                                    : "another table came between") +
+                ": its points have ended, the chain of changes is broken, and nothing is noted",
+            "dmsnap detach --force " + shell_word(origin.device().text()) + ", then attach it anew"});
     else if (origin.status.state != INTERPOSE_STATE_ACTIVE && !origin.info.suspended)
-        found.push_back({origin.name().text(), "its table does not take its writes: " + origin.status.state,
+        found.push_back({origin.device().text(), "its table does not take its writes: " + origin.status.state,
             "dmsetup info " + shell_word(origin.name().text())});
     add_snapshots(found, origin);
     if (const auto store = origin.store())

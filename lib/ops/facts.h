@@ -41,7 +41,7 @@ struct ImageState {
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::image, true}; }
 };
 
-/// A private device that carries the table an origin had before.
+/// A private device that carries the table an origin had before, or leads to its live device past the hook.
 struct BaseState {
     DmInfo info;
     Table table;        ///< that runs, or is loaded and never ran
@@ -62,7 +62,8 @@ struct StoreState {
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
 };
 
-/// A live device whose table is `interpose`; or, in Machine::gone, what is left of one whose table somebody has swapped.
+/// A device whose table is `interpose`: the live device itself, or the top of one that is seen by the hook.  Or, in
+/// Machine::gone, what is left of one whose table somebody has swapped.
 struct OriginState {
     DmInfo info;
     Table table;
@@ -73,8 +74,16 @@ struct OriginState {
     std::vector<Point> points; ///< oldest first; none if the module has another interface; if lost, those with images
     std::vector<ImageState> images;
     std::optional<BaseState> base;
+    std::optional<BlockDevice> live = {}; ///< the device that the hook sees; nothing: it is the device itself
 
+    /// Of the device that takes messages.
     const DmName& name() const { return info.name; }
+    /// Of the live device, as its users call it.
+    DmName device() const { return live ? DmName(live->name()) : info.name; }
+    DeviceNumber number() const { return live ? live->number : info.number; }
+    /// Whether the live device's bios come by the hook; one that has lost it, or has none yet, notes nothing.
+    bool hooked() const { return status.details && status.details->hooked; }
+    NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
     /// Nothing if there is no point of that name.
     const Point* find(const PointName& name_of_point) const;
     const ImageState* image_of(const Point& point) const;
@@ -96,6 +105,7 @@ struct Machine {
     bool udev = true;              ///< makes links; otherwise the plan does
     std::set<std::string> links;   ///< to images, where no udevd makes them
 
+    /// By the number of the live device, or of its top.
     const OriginState* find(DeviceNumber number) const;
     /// Nothing if that origin is not in any live table.
     const OriginState* find_origin(const Uuid& origin) const;
@@ -117,6 +127,13 @@ struct Machine {
     std::size_t users_of(const Uuid& store) const;
 };
 
+/// The filesystems that a consistent point of a device needs frozen.
+struct FreezeFacts {
+    std::vector<DeviceNumber> devices;     ///< top first
+    std::vector<std::string> mount_points; ///< of all these
+    std::vector<std::string> suspended;    ///< devices they write to that are: writing them out would wait
+};
+
 /// A device as it is now, attached or not.
 struct Candidate {
     BlockDevice block;
@@ -124,6 +141,8 @@ struct Candidate {
     Table table;
     std::string health;           ///< raid_health() of all its lines
     std::set<DeviceNumber> below; ///< what it lies on, at any depth
+    FreezeFacts freeze;
+    bool swap = false; ///< the kernel swaps to it
 };
 
 } // namespace dmsnap

@@ -72,8 +72,8 @@ const std::vector<ListField>& list_fields()
     static const std::vector<ListField> fields = {
         {"snap_name", "Snap", "name of the point", false,
             [](const Row& r, const Style&) { return r.point->name.text(); }},
-        {"origin", "Origin", "device-mapper name of the device, empty if it is gone", false,
-            [](const Row& r, const Style&) { return is_gone(r) ? std::string() : r.origin->name().text(); }},
+        {"origin", "Origin", "name of the device, empty if it is gone", false,
+            [](const Row& r, const Style&) { return is_gone(r) ? std::string() : r.origin->device().text(); }},
         {"snap_attr", "Attr", "attributes, places as those of lvs", false,
             [](const Row& r, const Style&) { return attributes(r); }},
         {"snap_size", "SSize", "size of the device at the point", true,
@@ -116,8 +116,12 @@ const std::vector<ListField>& list_fields()
         {"snap_path", "Path", "path of the image", false,
             [](const Row& r, const Style&) {
                 return r.origin->image_of(*r.point) != nullptr && !is_gone(r)
-                           ? image_link(r.point->name, r.origin->name())
+                           ? image_link(r.point->name, r.origin->device())
                            : std::string();
+            }},
+        {"via", "Via", "how its device is attached: table or hook", false,
+            [](const Row& r, const Style&) {
+                return is_gone(r) ? std::string() : std::string(r.origin->live ? "hook" : "table");
             }},
         {"snap_tags", "Tags", "tags, separated by commas", false,
             [](const Row& r, const Style&) { return r.point->tags.text(); }},

@@ -36,6 +36,10 @@ std::optional<Uuid> origin_of_base(std::string_view uuid)
     return Uuid::from_text(uuid);
 }
 
+DmName top_name(const Uuid& origin) { return DmName("dmsnap-top-" + origin.id()); }
+
+std::string top_uuid(const Uuid& origin) { return fmt::format("{}{}-top", uuid_prefix, origin.text()); }
+
 DmName store_name(const Uuid& store) { return DmName("dmsnap-store-" + store.id()); }
 
 std::string store_uuid(const Uuid& store) { return fmt::format("{}{}-store", uuid_prefix, store.text()); }

@@ -16,11 +16,16 @@ namespace dmsnap {
 /// Every device-mapper uuid of ours starts with it.
 inline constexpr std::string_view uuid_prefix = "DMSNAP-";
 
-/// "dmsnap-base-ID", "DMSNAP-U-base": holds the table an origin had, where that is no single linear line.
+/// "dmsnap-base-ID", "DMSNAP-U-base": holds the table an origin had, where that is no single linear line, or
+/// leads to its live device past the hook.
 DmName base_name(const Uuid& origin);
 std::string base_uuid(const Uuid& origin);
 /// The origin a base's uuid speaks of.
 std::optional<Uuid> origin_of_base(std::string_view uuid);
+
+/// "dmsnap-top-ID", "DMSNAP-U-top": holds the interposer of a live device whose own table is not ours.
+DmName top_name(const Uuid& origin);
+std::string top_uuid(const Uuid& origin);
 
 /// "dmsnap-store-ID", "DMSNAP-S-store"
 DmName store_name(const Uuid& store);

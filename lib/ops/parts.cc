@@ -3,6 +3,7 @@
 #include "ops/parts.h"
 
 #include "base/error.h"
+#include "dm-interpose.h"
 #include "ops/naming.h"
 
 #include <algorithm>
@@ -24,7 +25,7 @@ Error image_name_taken(
     for (const OriginState& origin : machine.origins)
         if (has_image(origin, name))
             return Error(subject, operation,
-                fmt::format("{} has a snapshot of that name, whose image is {}", origin.name().text(), name.text()),
+                fmt::format("{} has a snapshot of that name, whose image is {}", origin.device().text(), name.text()),
                 "another name: images share one space of names");
     for (const OriginState& origin : machine.gone)
         if (has_image(origin, name))
@@ -44,6 +45,15 @@ void require_unused(const ImageState& image)
         image.users.empty() ? fmt::format("it is open {} times", image.info.open_count) : "it is " + image.users,
         "end that first, then again")
         .as(image.in_lasting_use ? Fault::failed : Fault::in_use);
+}
+
+void require_freezable(const Candidate& candidate, const std::string& operation)
+{
+    if (candidate.freeze.devices.size() > INTERPOSE_FREEZE_MAX)
+        throw Error(candidate.block.name(), operation,
+            fmt::format("{} filesystems lie on it, and no more than {} can be frozen", candidate.freeze.devices.size(),
+                INTERPOSE_FREEZE_MAX),
+            "umount some of them");
 }
 
 void require_name_free(const Machine& machine, const OriginState* origin, PointKind kind, const PointName& name,

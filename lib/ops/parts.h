@@ -13,6 +13,8 @@ namespace dmsnap {
 
 /// Throws Error, with who has it open, unless the image can be removed; Fault::in_use if that may pass in a moment.
 void require_unused(const ImageState& image);
+/// Throws Error if more filesystems lie on the device than can be frozen.
+void require_freezable(const Candidate& candidate, const std::string& operation);
 /// Throws Error unless a point of the origin, or of a device to be attached (nullptr), may have the name.
 void require_name_free(const Machine& machine, const OriginState* origin, PointKind kind, const PointName& name,
     const std::string& subject, const std::string& operation);

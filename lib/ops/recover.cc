@@ -69,7 +69,7 @@ public:
                 look_at(device);
         for (const OriginState& origin : machine_.origins)
             if (origin.status.details && origin.status.state == INTERPOSE_STATE_ACTIVE && !origin.info.suspended &&
-                !without_purpose(origin))
+                !without_purpose(origin) && (!origin.live || origin.hooked()))
                 make_images(origin);
         if (!machine_.udev)
             remove_stale_links();
@@ -170,8 +170,37 @@ private:
         repair(origin.name(), "a swap that was not finished", "undone", std::move(plan), origin.info);
     }
 
+    /// A top of ours: nobody else has anything to do with it.
+    void look_at_hooked(const OriginState& origin)
+    {
+        if (origin.info.suspended)
+            suspended_by_somebody(origin.name());
+        else if (origin.info.inactive_table)
+            in_the_way(origin.name().text(), "somebody has loaded another table for it that is not active yet",
+                fmt::format("dmsetup clear {}, once you know whose it is", shell_word(origin.name().text())));
+        else if (!origin.hooked())
+            take_apart(origin, origin.lost() ? "a detach that was not finished" : "an attach that was not finished",
+                origin.lost() ? "finished" : "undone", {});
+        else if (without_purpose(origin))
+            undo_first_attach(origin, false);
+        else
+            leave_unused_store(origin);
+    }
+
+    /// Also of invalid snapshots, so that a create with another store, dead before its point, ends where it began.
+    void leave_unused_store(const OriginState& origin)
+    {
+        if (const auto store = origin.store();
+            store && !origin.lost() && !has_valid_snapshots(origin) && origin.images.empty())
+            leave_store(origin, *store);
+    }
+
     void look_at(const OriginState& origin)
     {
+        if (origin.live) {
+            look_at_hooked(origin);
+            return;
+        }
         const bool loaded = !origin.inactive.empty();
         const bool by_detach = loaded && origin.inactive == original_table(origin);
         if (loaded && !by_detach) {
@@ -195,10 +224,7 @@ private:
         if (by_detach)
             repair(origin.name(), "a detach that was not finished", "undone", {Clear{origin.name(), origin.inactive}},
                 origin.info);
-        // Also of invalid snapshots, so that a create with another store, dead before its point, ends where it began.
-        if (const auto store = origin.store();
-            store && !origin.lost() && !has_valid_snapshots(origin) && origin.images.empty())
-            leave_store(origin, *store);
+        leave_unused_store(origin);
     }
 
     /// If it was suspended by a detach of ours.
@@ -217,16 +243,22 @@ private:
 
     void undo_first_attach(const OriginState& origin, bool by_detach)
     {
-        Plan plan;
+        Plan begin;
         if (by_detach)
-            plan.push_back(Clear{origin.name(), origin.inactive});
+            begin.push_back(Clear{origin.name(), origin.inactive});
+        take_apart(origin, "an attach for a first point that was not taken", "undone", std::move(begin));
+    }
+
+    void take_apart(const OriginState& origin, std::string found, std::string cure, Plan plan)
+    {
         try {
             append(plan, plan_detach(machine_, origin, true));
         } catch (const Error& error) {
             in_the_way(error.subject(), error.reason(), error.next_step());
             return;
         }
-        repair(origin.name(), "an attach for a first point that was not taken", "undone", std::move(plan), origin.info);
+        repair(origin.name(), std::move(found), std::move(cure), std::move(plan),
+            origin.live ? std::nullopt : std::optional(origin.info));
     }
 
     void leave_store(const OriginState& origin, const Uuid& store)
@@ -250,7 +282,7 @@ private:
                     fmt::format("dmsetup remove {}, then dmsnap recover", shell_word(upper->name().text())));
             else
                 repair(device.name(), "a device that nothing needs", "removed", {Remove{as_found(device)}});
-        } else if (device.info.suspended) {
+        } else if (device.info.suspended && interpose_line(device.table) == nullptr) {
             suspended_by_somebody(device.name());
         }
     }
@@ -302,7 +334,7 @@ private:
             if ((image == nullptr || image->info.name != name) && machine_.has_name(name) && going_.count(name) == 0)
                 in_the_way(name.text(),
                     fmt::format("the image of the snapshot \"{}\" of {} would have its name", point.name.text(),
-                        origin.name().text()),
+                        origin.device().text()),
                     "dmsetup rename it");
             else if (image == nullptr)
                 repair(origin.name(), fmt::format("no image of the snapshot \"{}\"", point.name.text()), "made",
@@ -314,9 +346,9 @@ private:
                 repair(origin.name(),
                     fmt::format("an image of the snapshot \"{}\" with another name", point.name.text()), "renamed",
                     {RenameImage{image->info.name, name, image->info.uuid}});
-            else if (!machine_.udev && machine_.links.count(image_link(point.name, origin.name())) == 0)
+            else if (!machine_.udev && machine_.links.count(image_link(point.name, origin.device())) == 0)
                 repair(origin.name(), fmt::format("no link to the image of the snapshot \"{}\"", point.name.text()),
-                    "made", {MakeLink{image_link(point.name, origin.name()), name}});
+                    "made", {MakeLink{image_link(point.name, origin.device()), name}});
         } catch (const Error& error) {
             in_the_way(origin.name().text(), error.what(), error.next_step());
         }
@@ -329,7 +361,7 @@ private:
         for (const OriginState& origin : machine_.origins)
             for (const Point& point : origin.points)
                 if (origin.image_of(point) != nullptr)
-                    wanted.insert(image_link(point.name, origin.name()));
+                    wanted.insert(image_link(point.name, origin.device()));
         for (const std::string& link : machine_.links)
             if (const auto image = image_of_link(link); wanted.count(link) == 0 && image && !is_gone_image(*image))
                 repair(*image, "a link to it that leads nowhere", "removed", {RemoveLink{link, *image}});

@@ -21,7 +21,7 @@ bool last_snapshot(const OriginState& origin, const Point& point)
 
 Error chain_broken(const OriginState& origin, std::string_view text, std::string reason)
 {
-    return Error(origin.name().text(), fmt::format("find point \"{}\"", printable(text)), std::move(reason),
+    return Error(origin.device().text(), fmt::format("find point \"{}\"", printable(text)), std::move(reason),
         "a full backup, and changes from there on")
         .as(Fault::chain_broken);
 }
@@ -84,15 +84,15 @@ FoundPoint find_point(const Machine& machine, const OriginState* only, const std
             machine.unread.front().next_step());
     if (found.empty())
         throw Error(name, "find it",
-            only != nullptr ? only->name().text() + " has no such point" : "there is no such point",
+            only != nullptr ? only->device().text() + " has no such point" : "there is no such point",
             "dmsnap list shows what there is")
             .as(by_name ? Fault::failed : Fault::chain_broken);
     if (found.size() > 1)
         throw Error(name, "find it",
-            fmt::format(
-                "{} and {} have a point of that name", found[0].origin->name().text(), found[1].origin->name().text()),
+            fmt::format("{} and {} have a point of that name", found[0].origin->device().text(),
+                found[1].origin->device().text()),
             fmt::format("{}:{}, or the uuid that dmsnap list -o snap_name,origin,snap_uuid shows",
-                found[0].origin->name().text(), name));
+                found[0].origin->device().text(), name));
     return found.front();
 }
 

@@ -78,8 +78,9 @@ void require_apart(
     if (below.count(candidate.block.number) != 0)
         throw refused(fmt::format("it lies on {}", candidate.block.name()));
     for (const OriginState& origin : machine.origins)
-        if (below.count(origin.info.number) != 0 || (origin.base && below.count(origin.base->info.number) != 0))
-            throw refused(fmt::format("it lies on {}, which is attached", origin.name().text()));
+        if (below.count(origin.number()) != 0 || below.count(origin.info.number) != 0 ||
+            (origin.base && below.count(origin.base->info.number) != 0))
+            throw refused(fmt::format("it lies on {}, which is attached", origin.device().text()));
 }
 
 void require_apart(const Machine& machine, const Candidate& candidate, const StoreState& store)
@@ -131,10 +132,10 @@ void require_running(const Candidate& candidate, const PointWish& wish)
     if (candidate.info && candidate.info->suspended)
         throw Error(device, operation_of(wish), "it is suspended",
             fmt::format("dmsetup resume {}, once you know who suspended it", device));
-    if (!wish.suspended.empty())
+    if (const auto& suspended = candidate.freeze.suspended; !suspended.empty())
         throw Error(device, operation_of(wish),
-            fmt::format("{}, which its filesystems need, is suspended", wish.suspended.front()),
-            fmt::format("dmsetup resume {}, once you know who suspended it", wish.suspended.front()));
+            fmt::format("{}, which its filesystems need, is suspended", suspended.front()),
+            fmt::format("dmsetup resume {}, once you know who suspended it", suspended.front()));
 }
 
 void require_store_works(const Machine& machine, const Uuid& store)
@@ -161,12 +162,12 @@ void require_store_free_to_change(const OriginState* origin, const Uuid& wanted,
         return;
     const StoreState* present = machine.find_store(*origin->store());
     if (origin->status.details->snapshots > 0)
-        throw Error(origin->name().text(), "use another store",
+        throw Error(origin->device().text(), "use another store",
             fmt::format(
                 "its snapshots keep their data in {}", present != nullptr ? present->device : origin->store()->text()),
             "leave --store out");
     if (const std::string invalid = points_with_images(*origin); !invalid.empty())
-        throw Error(origin->name().text(), "use another store",
+        throw Error(origin->device().text(), "use another store",
             "its invalid snapshots still have images in the present one", "dmsnap remove" + invalid + ", then again");
 }
 
@@ -192,49 +193,40 @@ Plan plan_take(
 {
     const OriginState* origin = machine.find(candidate.block.number);
     require_name_free(machine, origin, wish.kind, wish.name, candidate.block.name(), operation_of(wish));
-    if (wish.freeze.size() > INTERPOSE_FREEZE_MAX)
-        throw Error(candidate.block.name(), operation_of(wish),
-            fmt::format("{} filesystems lie on it, and no more than {} can be frozen", wish.freeze.size(),
-                INTERPOSE_FREEZE_MAX),
-            "umount some of them");
-
+    require_freezable(candidate, operation_of(wish));
     require_running(candidate, wish);
-    const Plan attach = plan_attach(machine, candidate, wish.chunk, wish.new_origin, AttachFor::first_point);
-    const Interpose* present = interpose_line(candidate.table);
-    const Sectors chunk =
-        present != nullptr ? present->chunk : wish.chunk.value_or(Sectors{INTERPOSE_CHUNK_SECTORS_DEFAULT});
-    const Uuid origin_uuid = present != nullptr ? present->origin : wish.new_origin;
-    const DmName& name = candidate.info->name;
+    const Attachment attached =
+        plan_attachment(machine, candidate, wish.new_origin, {.chunk = wish.chunk, .purpose = AttachFor::first_point});
+    const DmName& name = attached.name;
 
     Plan plan;
     std::optional<Uuid> left_store;
     if (wish.kind == PointKind::snapshot) {
-        ChosenStore chosen = choose_store(machine, candidate, origin, store, chunk);
+        ChosenStore chosen = choose_store(machine, candidate, origin, store, attached.chunk);
         if (const StoreState* active = machine.find_store(chosen.uuid))
             require_apart(machine, candidate, *active);
         require_store_works(machine, chosen.uuid);
         require_store_free_to_change(origin, chosen.uuid, machine);
         append(plan, std::move(chosen.prepare));
-        append(plan, attach);
+        append(plan, attached.plan);
         const auto before = origin != nullptr ? origin->store() : std::nullopt;
         if (before != chosen.uuid) {
             plan.push_back(UseStore{name, chosen.uuid, before});
             left_store = before;
         }
     } else {
-        append(plan, attach);
+        append(plan, attached.plan);
     }
-    if (!wish.mount_points.empty())
-        plan.push_back(SyncFilesystems{wish.mount_points});
-    plan.push_back(
-        Take{name, TakeMessage{wish.uuid, wish.kind, wish.name, wish.data, wish.deadline, wish.freeze, wish.tags}});
+    if (!candidate.freeze.mount_points.empty())
+        plan.push_back(SyncFilesystems{candidate.freeze.mount_points});
+    plan.push_back(Take{name,
+        TakeMessage{wish.uuid, wish.kind, wish.name, wish.data, wish.deadline, candidate.freeze.devices, wish.tags}});
     if (wish.kind == PointKind::snapshot) {
         const DmName image = image_name(wish.name);
         plan.push_back(Create{{image, image_uuid(wish.uuid),
-            {{Sectors{0}, length(candidate.table), InterposeImage{origin_uuid, std::nullopt}}}, Visibility::image,
-            true}});
+            {{Sectors{0}, attached.length, InterposeImage{attached.origin, std::nullopt}}}, Visibility::image, true}});
         if (!machine.udev)
-            plan.push_back(MakeLink{image_link(wish.name, name), image});
+            plan.push_back(MakeLink{image_link(wish.name, DmName(candidate.block.name())), image});
     }
     if (left_store)
         append(plan, plan_close_store(machine, *origin, *left_store));

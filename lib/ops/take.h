@@ -23,11 +23,8 @@ struct PointWish {
     Blob data;
     Tags tags;
     std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
-    std::optional<Sectors> chunk;          ///< only for a device to be attached
-    Uuid new_origin;                       ///< freshly drawn, for a device to be attached
-    std::vector<DeviceNumber> freeze;      ///< top first
-    std::vector<std::string> mount_points; ///< of all these
-    std::vector<std::string> suspended;    ///< devices below one of these that are
+    std::optional<Sectors> chunk; ///< only for a device to be attached
+    Uuid new_origin;              ///< freshly drawn, for a device to be attached
 };
 
 /// The store that is wanted for a snapshot.

@@ -19,7 +19,8 @@ bool no_way_back(const Step& step)
     const auto* resume = std::get_if<Resume>(&step);
     const auto* swap = std::get_if<SwapSuspended>(&step);
     return std::holds_alternative<Drop>(step) || std::holds_alternative<Release>(step) ||
-           (resume != nullptr && resume->final) || (swap != nullptr && swap->final);
+           std::holds_alternative<Unhook>(step) || (resume != nullptr && resume->final) ||
+           (swap != nullptr && swap->final);
 }
 
 void report(const Progress& progress, const std::string& line)
@@ -96,7 +97,7 @@ private:
         stays_ = stranger == Stranger::loaded;
     }
 
-    /// Whether the undo of an earlier step, the swap that attached the device, ends what this step did.  To undo it
+    /// Whether the undo of an earlier step, the swap or the hook that attached the device, ends what this step did.  To undo it
     /// singly would be to leave a device attached for nothing, should we die in between.
     bool ends_with_attach(const Step& step)
     {
@@ -106,6 +107,8 @@ private:
             return false;
         const DmName& name = take != nullptr ? take->name : use->name;
         return std::any_of(first_, last_, [&](const Step& earlier) {
+            if (const auto* hook = std::get_if<Hook>(&earlier))
+                return hook->name == name;
             const auto swap = swap_of(earlier);
             return swap && swap->name == name && interpose_line(swap->before) == nullptr &&
                    find_stranger(*swap, run_) == Stranger::none;

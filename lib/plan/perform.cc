@@ -172,6 +172,50 @@ void perform(const Remove& step, Execution& run)
     run.dm.remove(step.device.name);
 }
 
+/// What an errno value means as an answer to "hook".
+Error explained(const Error& error, const HookMessage& hook)
+{
+    const auto because = [&](std::string reason, std::string next_step) {
+        return Error(error.subject(), "see the bios of its live device", std::move(reason), std::move(next_step));
+    };
+    switch (error.number()) {
+    case EOPNOTSUPP:
+        return because(
+            "the kernel has no CONFIG_DYNAMIC_FTRACE, or kernel.ftrace_enabled is 0", "sysctl kernel.ftrace_enabled=1");
+    case EBUSY: return because("a part of it is attached already", "dmsnap status, which shows what is");
+    case ETIMEDOUT:
+        return because(
+            fmt::format("freezing and waiting for writes under way took longer than {} ms", hook.deadline.count()),
+            "again when there is less to write");
+    case ECANCELED:
+        return because(
+            "a device whose filesystem was to be frozen cannot be opened or frozen", "dmesg, which names it");
+    default: return error;
+    }
+}
+
+void perform(const Hook& step, Execution& run)
+{
+    try {
+        run.dm.message(step.name, step.message);
+    } catch (const Error& error) {
+        throw explained(error, step.message);
+    }
+}
+
+void perform(const Unhook& step, Execution& run)
+{
+    try {
+        run.dm.message(step.name, step.message);
+    } catch (const Error& error) {
+        if (error.number() != ETIMEDOUT)
+            throw;
+        throw Error(error.subject(), "leave its live device",
+            fmt::format("writes under way do not end within {} ms", step.message.deadline.count()),
+            "again when there is less to write");
+    }
+}
+
 /// What an errno value means as an answer to "store".
 Error explained(const Error& error)
 {
@@ -287,6 +331,7 @@ Table resolved(Table table, Execution& run)
                                stripe.device = resolved(stripe.device, run);
                        },
                        [&](Interpose& t) { t.base = resolved(t.base, run); },
+                       [&](InterposeBase& t) { t.live = resolved(t.live, run); },
                        [&](InterposeStore& t) { t.device = resolved(t.device, run); },
                        [&](InterposeImage& t) {
                            if (!t.point && run.taken)

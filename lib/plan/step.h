@@ -77,6 +77,20 @@ struct Remove {
     bool operator==(const Remove&) const = default;
 };
 
+/// Lets an origin see the bios of the live device below its base.  Undo: unhook.
+struct Hook {
+    DmName name;
+    HookMessage message;
+    bool operator==(const Hook&) const = default;
+};
+
+/// No way back: its points end.
+struct Unhook {
+    DmName name;
+    UnhookMessage message;
+    bool operator==(const Unhook&) const = default;
+};
+
 /// Keeps the old data of snapshots to come in a store.  Undo: the store before, or none.
 struct UseStore {
     DmName name;
@@ -148,8 +162,8 @@ struct RemoveLink {
     bool operator==(const RemoveLink&) const = default;
 };
 
-using Step = std::variant<FormatStore, Create, Prepare, Load, Clear, Resume, SwapSuspended, WakeUp, Remove, UseStore,
-    LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
+using Step = std::variant<FormatStore, Create, Prepare, Load, Clear, Resume, SwapSuspended, WakeUp, Remove, Hook,
+    Unhook, UseStore, LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
 
 /// Adds steps to the end of a plan.

@@ -92,6 +92,14 @@ void undo(const Remove& step, Execution& run)
         run.dm.create(step.device);
 }
 
+void undo(const Hook& step, Execution& run)
+{
+    if (interpose_line(run.dm.table(step.name)) != nullptr)
+        run.dm.message(step.name, UnhookMessage{step.message.deadline});
+}
+
+void undo(const Unhook&, Execution&) {}
+
 /// Nothing of a device that somebody has given another table: it has no points and no store any more.
 std::optional<InterposeStatus> status_of(const DmName& name, Dm& dm)
 {
@@ -188,6 +196,9 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             // Which of the two tables may run is for those who look at both.
             [&](const SwapSuspended&) { return std::vector<std::string>{"dmsnap recover"}; },
             [&](const Remove& s) { return runs_once(s.device.table) ? commands({}) : commands({Create{s.device}}); },
+            [&](const Hook& s) {
+                return commands({Unhook{s.name, {s.message.deadline}}});
+            },
             [&](const UseStore& s) {
                 return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});
             },

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #pragma once
 
+#include "base/device_number.h"
 #include "base/error.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -42,19 +43,15 @@ public:
     Uuid uuid() { return need(Uuid::from_text(peek()), "a uuid"); }
     std::optional<Uuid> optional_uuid()
     {
-        if (peek() == "-") {
-            ++at_;
-            return std::nullopt;
-        }
-        return uuid();
+        return unless_none([this] { return uuid(); });
+    }
+    std::optional<DeviceNumber> optional_device()
+    {
+        return unless_none([this] { return need(DeviceNumber::from_text(peek()), "a device"); });
     }
     std::optional<std::uint64_t> optional_number()
     {
-        if (peek() == "-") {
-            ++at_;
-            return std::nullopt;
-        }
-        return number();
+        return unless_none([this] { return number(); });
     }
     /// "A/B"
     std::pair<std::uint64_t, std::uint64_t> pair()
@@ -90,6 +87,14 @@ private:
         if (empty())
             throw bad("it ends early");
         return words_[at_];
+    }
+    /// "-" is nothing.
+    template <typename Read> auto unless_none(Read read) -> std::optional<decltype(read())>
+    {
+        if (peek() != "-")
+            return read();
+        ++at_;
+        return std::nullopt;
     }
     template <typename Value> Value need(std::optional<Value> value, std::string_view kind)
     {

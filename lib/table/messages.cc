@@ -9,19 +9,31 @@
 namespace dmsnap {
 namespace {
 
+std::string or_none(std::string text) { return text.empty() ? INTERPOSE_NONE : std::move(text); }
+
+std::string list_of(const std::vector<DeviceNumber>& devices)
+{
+    std::string text;
+    for (const DeviceNumber& device : devices)
+        text += (text.empty() ? "" : ",") + device.text();
+    return or_none(text);
+}
+
+std::string text_of(const HookMessage& m)
+{
+    return fmt::format(INTERPOSE_MSG_HOOK " {} {}", m.deadline.count(), list_of(m.freeze));
+}
+
+std::string text_of(const UnhookMessage& m) { return fmt::format(INTERPOSE_MSG_UNHOOK " {}", m.deadline.count()); }
+
 std::string text_of(const StoreMessage& m) { return fmt::format(INTERPOSE_MSG_STORE " {}", m.store.text()); }
 
 std::string text_of(const UnstoreMessage&) { return INTERPOSE_MSG_UNSTORE; }
 
-std::string or_none(std::string text) { return text.empty() ? INTERPOSE_NONE : std::move(text); }
-
 std::string text_of(const TakeMessage& m)
 {
-    std::string freeze;
-    for (const DeviceNumber& device : m.freeze)
-        freeze += (freeze.empty() ? "" : ",") + device.text();
     return fmt::format(INTERPOSE_MSG_TAKE " {} {} {} {} {} {}{}", m.point.text(), to_text(m.kind), m.name.text(),
-        or_none(to_hex(m.data)), m.deadline.count(), or_none(freeze), m.tags.empty() ? "" : " " + m.tags.text());
+        or_none(to_hex(m.data)), m.deadline.count(), list_of(m.freeze), m.tags.empty() ? "" : " " + m.tags.text());
 }
 
 std::string text_of(const DropMessage& m)

@@ -27,6 +27,15 @@ std::string_view to_text(PointKind kind);
 std::string_view to_text(Consistency consistency);
 
 /// Messages to the target "interpose"; what they do and how they fail is in dm-interpose.h.
+struct HookMessage {
+    std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
+    std::vector<DeviceNumber> freeze; ///< top first
+    bool operator==(const HookMessage&) const = default;
+};
+struct UnhookMessage {
+    std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
+    bool operator==(const UnhookMessage&) const = default;
+};
 struct StoreMessage {
     Uuid store;
     bool operator==(const StoreMessage&) const = default;
@@ -72,8 +81,8 @@ struct ChangedMessage {
     bool operator==(const ChangedMessage&) const = default;
 };
 
-using Message = std::variant<StoreMessage, UnstoreMessage, TakeMessage, DropMessage, ReleaseMessage, ChangeMessage,
-    PointsMessage, ChangedMessage>;
+using Message = std::variant<HookMessage, UnhookMessage, StoreMessage, UnstoreMessage, TakeMessage, DropMessage,
+    ReleaseMessage, ChangeMessage, PointsMessage, ChangedMessage>;
 
 std::string to_text(const Message& message);
 

@@ -62,6 +62,8 @@ InterposeStatus parse_interpose_status(std::string_view line)
     details.waiting_writes = fields.number();
     details.copied_chunks = fields.number();
     details.failure = fields.optional_text();
+    if (!fields.empty())
+        details.hooked = fields.optional_device();
     return status;
 }
 
@@ -113,9 +115,10 @@ std::string to_text(const InterposeStatus& status)
 {
     std::string text = fmt::format("{} {} {}", status.interface, status.generation.text(), status.state);
     if (const auto& d = status.details)
-        text += fmt::format(" {} {} {} {} {} {} {} {} {} {} {} {}", d->last_id, d->points, d->snapshots,
+        text += fmt::format(" {} {} {} {} {} {} {} {} {} {} {} {} {}", d->last_id, d->points, d->snapshots,
             d->invalid_snapshots, d->store ? d->store->text() : INTERPOSE_NONE, d->chunk.count, to_text(d->copy_bytes),
-            to_text(d->map_bytes), to_text(d->index_bytes), d->waiting_writes, d->copied_chunks, or_none(d->failure));
+            to_text(d->map_bytes), to_text(d->index_bytes), d->waiting_writes, d->copied_chunks, or_none(d->failure),
+            d->hooked ? d->hooked->text() : INTERPOSE_NONE);
     return text;
 }
 

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #pragma once
 
+#include "base/device_number.h"
 #include "base/units.h"
 #include "base/uuid.h"
 
@@ -41,6 +42,7 @@ struct InterposeStatus {
         std::uint64_t waiting_writes = 0;
         std::uint64_t copied_chunks = 0;
         std::optional<std::string> failure; ///< INTERPOSE_FAILURE_*
+        std::optional<DeviceNumber> hooked; ///< whose bios the hook lets it see
         bool operator==(const Details&) const = default;
     };
     std::uint32_t interface = 0;

@@ -28,18 +28,6 @@ std::optional<Sectors> parse_sectors(std::string_view word)
 
 // Grammar: each gives nothing where the words do not fit.
 
-/// <device> <offset>
-std::optional<Target> parse_linear(const Words& w)
-{
-    if (w.size() != 2)
-        return std::nullopt;
-    const auto device = parse_device_ref(w[0]);
-    const auto offset = parse_sectors(w[1]);
-    if (!device || !offset)
-        return std::nullopt;
-    return Linear{*device, *offset};
-}
-
 /// <stripes> <chunk> [<device> <offset>]...
 std::optional<Target> parse_striped(const Words& w)
 {
@@ -75,8 +63,8 @@ std::optional<Target> parse_interpose(const Words& w)
     return Interpose{*base, *start, *origin, *chunk, provisional};
 }
 
-/// <device> <first sector>
-std::optional<Target> parse_store(const Words& w)
+/// <device> <first sector>, of several targets
+template <typename Line> std::optional<Target> parse_area(const Words& w)
 {
     if (w.size() != 2)
         return std::nullopt;
@@ -84,7 +72,7 @@ std::optional<Target> parse_store(const Words& w)
     const auto first = parse_sectors(w[1]);
     if (!device || !first)
         return std::nullopt;
-    return InterposeStore{*device, *first};
+    return Line{*device, *first};
 }
 
 /// <origin uuid> <generation> <id>, or <origin uuid> @taken
@@ -110,10 +98,11 @@ struct Grammar {
 };
 
 constexpr Grammar grammars[] = {
-    {"linear", parse_linear},
+    {"linear", parse_area<Linear>},
     {"striped", parse_striped},
     {INTERPOSE_TARGET, parse_interpose},
-    {INTERPOSE_TARGET_STORE, parse_store},
+    {INTERPOSE_TARGET_BASE, parse_area<InterposeBase>},
+    {INTERPOSE_TARGET_STORE, parse_area<InterposeStore>},
     {INTERPOSE_TARGET_IMAGE, parse_image},
 };
 
@@ -158,6 +147,7 @@ std::string target_type(const Target& target)
     return std::visit(Visit{[](const Linear&) { return std::string("linear"); },
                           [](const Striped&) { return std::string("striped"); },
                           [](const Interpose&) { return std::string(INTERPOSE_TARGET); },
+                          [](const InterposeBase&) { return std::string(INTERPOSE_TARGET_BASE); },
                           [](const InterposeStore&) { return std::string(INTERPOSE_TARGET_STORE); },
                           [](const InterposeImage&) { return std::string(INTERPOSE_TARGET_IMAGE); },
                           [](const OtherTarget& other) { return other.type; }},
@@ -178,6 +168,7 @@ std::string target_arguments(const Target& target)
                 return fmt::format("{} {} {} {}{}", to_text(t.base), t.base_start.count, t.origin.text(), t.chunk.count,
                     t.provisional ? " " INTERPOSE_OPT_PROVISIONAL : "");
             },
+            [](const InterposeBase& t) { return fmt::format("{} {}", to_text(t.live), t.first.count); },
             [](const InterposeStore& t) { return fmt::format("{} {}", to_text(t.device), t.first.count); },
             [](const InterposeImage& t) {
                 return t.point ? fmt::format("{} {} {}", t.origin.text(), t.point->generation.text(), t.point->id)
@@ -261,8 +252,8 @@ std::vector<DeviceRef> devices(const Table& table)
                            for (const auto& stripe : t.stripes)
                                add(stripe.device);
                        },
-                       [&](const Interpose& t) { add(t.base); }, [&](const InterposeStore& t) { add(t.device); },
-                       [](const InterposeImage&) {},
+                       [&](const Interpose& t) { add(t.base); }, [&](const InterposeBase& t) { add(t.live); },
+                       [&](const InterposeStore& t) { add(t.device); }, [](const InterposeImage&) {},
                        [&](const OtherTarget& t) {
                            for (std::string_view word : words(t.arguments))
                                if (const auto number = DeviceNumber::from_text(word))

@@ -59,6 +59,13 @@ struct Interpose {
     bool operator==(const Interpose&) const = default;
 };
 
+/// A live device that the hook sees, reached past it: "DEVICE FIRST_SECTOR"
+struct InterposeBase {
+    DeviceRef live;
+    Sectors first;
+    bool operator==(const InterposeBase&) const = default;
+};
+
 /// "DEVICE FIRST_SECTOR"
 struct InterposeStore {
     DeviceRef device;
@@ -80,7 +87,7 @@ struct OtherTarget {
     bool operator==(const OtherTarget&) const = default;
 };
 
-using Target = std::variant<Linear, Striped, Interpose, InterposeStore, InterposeImage, OtherTarget>;
+using Target = std::variant<Linear, Striped, Interpose, InterposeBase, InterposeStore, InterposeImage, OtherTarget>;
 
 struct TableLine {
     Sectors start;

@@ -12,7 +12,7 @@ namespace {
 std::string refusal(World& world)
 {
     try {
-        plan_attach(world.machine(), world.candidate(), {}, U);
+        plan_attach(world.machine(), world.candidate(), U);
     } catch (const Error& error) {
         return error.reason();
     }
@@ -24,7 +24,7 @@ std::string refusal(World& world)
 TEST_CASE("attach replaces a single linear line in place", "[plan]")
 {
     World world = linear_world();
-    CHECK(to_text(plan_attach(world.machine(), world.candidate(), {}, U)) ==
+    CHECK(to_text(plan_attach(world.machine(), world.candidate(), U)) ==
           "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32\n"
           "resume  vg-home\n");
 }
@@ -32,7 +32,7 @@ TEST_CASE("attach replaces a single linear line in place", "[plan]")
 TEST_CASE("attach puts any other table below itself, loaded before the device is suspended", "[plan]")
 {
     World world = segmented_world();
-    CHECK(to_text(plan_attach(world.machine(), world.candidate(), Sectors{128}, U)) ==
+    CHECK(to_text(plan_attach(world.machine(), world.candidate(), U, {.chunk = Sectors{128}})) ==
           "create  dmsnap-base-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-base  "
           "0 2048 linear 8:16 0; 2048 2048 linear 8:32 64\n"
           "load    vg-home  0 4096 interpose @dmsnap-base-aaaaaaaa 0 aaaaaaaa-1111-4111-8111-111111111111 128\n"
@@ -70,12 +70,12 @@ TEST_CASE("attach moves tables that may be active twice, and no others", "[plan]
 TEST_CASE("attach starts the base of what must not run twice while the device is suspended", "[plan]")
 {
     World world = raid_world();
-    CHECK(to_text(plan_attach(world.machine(), world.candidate(), {}, U)) ==
+    CHECK(to_text(plan_attach(world.machine(), world.candidate(), U)) ==
           "prepare dmsnap-base-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-base  "
           "0 4096 raid raid1 3 0 region_size 1024 2 8:16 8:32 8:48 8:64\n"
           "load    vg-home  0 4096 interpose @dmsnap-base-aaaaaaaa 0 aaaaaaaa-1111-4111-8111-111111111111 32\n"
           "swap    vg-home  suspended, dmsnap-base-aaaaaaaa starts\n");
-    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done());
+    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), U)).done());
     const Machine machine = world.machine();
     CHECK(to_text(plan_detach(machine, machine.origins.at(0), false)) ==
           "load    vg-home  0 4096 raid raid1 3 0 region_size 1024 2 8:16 8:32 8:48 8:64\n"
@@ -86,7 +86,7 @@ TEST_CASE("attach starts the base of what must not run twice while the device is
 TEST_CASE("a raid that loses a leg between plan and swap stays as it was", "[plan]")
 {
     World world = raid_world();
-    const auto attach = [&] { return plan_attach(world.machine(), world.candidate(), {}, U); };
+    const auto attach = [&] { return plan_attach(world.machine(), world.candidate(), U); };
     const auto detach = [&] { return plan_detach(world.machine(), world.machine().origins.at(0), false); };
     const auto undone = [&](const Plan& plan, const char* legs) {
         const std::string before = world.state();
@@ -123,7 +123,7 @@ TEST_CASE("attach refuses what LVM keeps to itself", "[plan]")
 TEST_CASE("attach does not show a key", "[plan]")
 {
     World world("0 8192 crypt aes-xts-plain64 00ff00ff 0 8:16 4096\n");
-    const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+    const Plan plan = plan_attach(world.machine(), world.candidate(), U);
     CHECK(to_text(plan).find("00ff00ff") == std::string::npos);
     for (const Step& step : plan)
         CHECK(by_hand(step).find("00ff00ff") == std::string::npos);
@@ -145,36 +145,96 @@ TEST_CASE("attach refuses a device somebody is at work on", "[plan]")
     CHECK(refusal(ours) == "it is dmsnap's own");
 }
 
-TEST_CASE("attach refuses a plain disk and says what is missing", "[plan]")
+TEST_CASE("attach lets the hook see a plain disk, whose filesystems are written out and frozen", "[plan]")
 {
-    World world = linear_world();
-    Candidate disk = world.candidate();
-    disk.info.reset();
-    disk.block.dm_name.clear();
-    disk.block.kernel_name = "sda";
-    try {
-        plan_attach(world.machine(), disk, {}, U);
-        FAIL("was not refused");
-    } catch (const Error& error) {
-        CHECK(error.fault() == Fault::failed);
-        CHECK(error.next_step().find("the hook method for plain disks does not exist yet") != std::string::npos);
-    }
+    World world = disk_world();
+    const Plan plan = plan_attach(world.machine(), world.candidate(), U);
+    CHECK(
+        to_text(plan) ==
+        "create  dmsnap-base-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-base  0 4096 interpose-base 8:1 0\n"
+        "create  dmsnap-top-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-top  "
+        "0 4096 interpose @dmsnap-base-aaaaaaaa 0 aaaaaaaa-1111-4111-8111-111111111111 32\n"
+        "sync    /home\n"
+        "message dmsnap-top-aaaaaaaa  hook 10000 253:0\n");
+    REQUIRE(world.run(plan).done());
+    const Machine machine = world.machine();
+    const OriginState& origin = machine.origins.at(0);
+    CHECK(origin.hooked());
+    CHECK(origin.device().text() == "8:1");
+    CHECK(machine.find({8, 1}) == &origin);
+    CHECK(plan_attach(machine, world.candidate(), Q).empty());
+    CHECK(to_text(plan_detach(machine, origin, false)) == "message dmsnap-top-aaaaaaaa  unhook 10000\n"
+                                                          "remove  dmsnap-top-aaaaaaaa\n"
+                                                          "remove  dmsnap-base-aaaaaaaa\n");
+}
+
+TEST_CASE("the hook takes what the table method cannot move", "[plan]")
+{
+    World world("0 8192 thin-pool 253:1 253:2 128 0\n");
+    CHECK(refusal(world).find("thin pool") != std::string::npos);
+    const Plan plan = plan_attach(world.machine(), world.candidate(), U, {.via = Via::hook});
+    REQUIRE(world.run(plan).done());
+    CHECK(world.machine().origins.at(0).hooked());
+    CHECK_THROWS_AS(plan_attach(world.machine(), world.candidate(), Q, {.via = Via::table}), Error);
+}
+
+TEST_CASE("what the hook cannot see rightly is refused", "[plan]")
+{
+    const auto refused = [](World& world, const Candidate& candidate) -> std::string {
+        try {
+            plan_attach(world.machine(), candidate, Q);
+        } catch (const Error& error) {
+            CHECK_FALSE(error.next_step().empty());
+            return error.reason();
+        }
+        return {};
+    };
+    World world = disk_world();
+    Candidate candidate = world.candidate();
+    candidate.swap = true;
+    CHECK(refused(world, candidate) == "the kernel swaps to it");
+    candidate = world.candidate();
+    candidate.block.read_only = true;
+    CHECK(refused(world, candidate).starts_with("it is read-only"));
+    candidate = world.candidate();
+    candidate.block.zoned = true;
+    CHECK(refused(world, candidate) == "it is a zoned device");
+    candidate = world.candidate();
+    candidate.freeze.suspended = {"vg-secret"};
+    CHECK(refused(world, candidate) == "vg-secret, which its filesystems need, is suspended");
+    candidate = world.candidate();
+    candidate.freeze.devices.resize(17);
+    CHECK(refused(world, candidate).starts_with("17 filesystems lie on it"));
+    candidate = world.candidate();
+    candidate.block.size = {0};
+    CHECK(refused(world, candidate) == "it has no size");
+    candidate = world.candidate();
+    CHECK(refused(world, candidate).empty());
+
+    REQUIRE(world.run(plan_attach(world.machine(), candidate, U)).done());
+    Candidate partition = candidate;
+    partition.block.number = {8, 2};
+    partition.block.kernel_name = "sda2";
+    partition.block.disk = DeviceNumber{8, 1};
+    CHECK(refused(world, partition) == "8:1 is attached, which is a part of the same disk");
+    partition.block.disk = DeviceNumber{8, 0};
+    CHECK(refused(world, partition).empty());
 }
 
 TEST_CASE("attach of what is attached does nothing, with another chunk size it fails", "[plan]")
 {
     World world = linear_world();
-    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done());
-    CHECK(plan_attach(world.machine(), world.candidate(), {}, Q).empty());
-    CHECK(plan_attach(world.machine(), world.candidate(), Sectors{32}, Q).empty());
-    CHECK_THROWS_AS(plan_attach(world.machine(), world.candidate(), Sectors{64}, Q), Error);
+    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), U)).done());
+    CHECK(plan_attach(world.machine(), world.candidate(), Q).empty());
+    CHECK(plan_attach(world.machine(), world.candidate(), Q, {.chunk = Sectors{32}}).empty());
+    CHECK_THROWS_AS(plan_attach(world.machine(), world.candidate(), Q, {.chunk = Sectors{64}}), Error);
 }
 
 TEST_CASE("detach is attach backwards", "[plan]")
 {
     for (World world : {linear_world(), segmented_world(), raid_world()}) {
         const std::string before = world.state();
-        REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done());
+        REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), U)).done());
         REQUIRE(world.state() != before);
         const Machine machine = world.machine();
         REQUIRE(world.run(plan_detach(machine, machine.origins.at(0), false)).done());
@@ -185,7 +245,7 @@ TEST_CASE("detach is attach backwards", "[plan]")
 TEST_CASE("detach removes the base last, once nothing uses it", "[plan]")
 {
     World world = segmented_world();
-    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done());
+    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), U)).done());
     const Machine machine = world.machine();
     CHECK(to_text(plan_detach(machine, machine.origins.at(0), false)) ==
           "load    vg-home  0 2048 linear 8:16 0; 2048 2048 linear 8:32 64\n"

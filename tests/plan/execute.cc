@@ -15,10 +15,15 @@ Plan take_snapshot(World& world)
 }
 
 const Scenario reversible[] = {
-    {"attach a linear device", linear_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), {}, U); }},
-    {"attach a segmented device", segmented_world,
-        [](World& w) { return plan_attach(w.machine(), w.candidate(), {}, U); }},
-    {"attach a raid device", raid_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), {}, U); }},
+    {"attach a linear device", linear_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), U); }},
+    {"attach a segmented device", segmented_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), U); }},
+    {"attach a raid device", raid_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), U); }},
+    {"attach a plain disk", disk_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), U); }},
+    {"create on a plain disk", disk_world, take_snapshot},
+    {"checkpoint on a plain disk", disk_world,
+        [](World& w) { return plan_take(w.machine(), w.candidate(), checkpoint_wish("c1", Q), {}); }},
+    {"create on an attached disk", [] { return world_with_snapshot(disk_world()); },
+        [](World& w) { return plan_take(w.machine(), w.candidate(), snapshot_wish("s2", Q), {}); }},
     {"create on a linear device", linear_world, take_snapshot},
     {"create on a segmented device", segmented_world, take_snapshot},
     {"create on a raid device", raid_world, take_snapshot},
@@ -45,6 +50,11 @@ const Scenario with_no_way_back[] = {
         [](World& w) {
             const Machine machine = w.machine();
             return plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), true);
+        }},
+    {"detach a plain disk by force", [] { return world_with_snapshot(disk_world()); },
+        [](World& w) {
+            const Machine machine = w.machine();
+            return plan_detach(machine, machine.origins.at(0), true);
         }},
     {"detach by force", [] { return world_with_snapshot(segmented_world()); },
         [](World& w) {
@@ -182,7 +192,7 @@ TEST_CASE("a device of the same name is not taken for the one a failed plan made
 TEST_CASE("progress tells every step and every undo", "[plan]")
 {
     World world = linear_world();
-    const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+    const Plan plan = plan_attach(world.machine(), world.candidate(), U);
     world.dm.trouble.fail_at(world.dm.trouble.calls() + 2);
     std::string told;
     execute(plan, world.dm, world.host, [&](const std::string& line) { told += line; });
@@ -250,7 +260,7 @@ TEST_CASE("a table that somebody loads in between is neither swapped in nor clea
             World world = make();
             const Table before = world.dm.table(world.device);
             const Table table = parse_table("0 8192 linear 8:16 384\n");
-            const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+            const Plan plan = plan_attach(world.machine(), world.candidate(), U);
             bool came = false;
             const Outcome outcome = execute(plan, world.dm, world.host, [&](const std::string& line) {
                 if (came || !line.starts_with(moment))
@@ -272,7 +282,7 @@ TEST_CASE("a stranger's table that overtakes ours at the swap is no success, and
     for (const auto& make : {linear_world, segmented_world}) {
         World world = make();
         const Table table = parse_table("0 8192 linear 8:16 384\n");
-        const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+        const Plan plan = plan_attach(world.machine(), world.candidate(), U);
         world.dm.overtakes = table;
         const Outcome outcome = execute(plan, world.dm, world.host, {});
         REQUIRE(outcome.error);
@@ -312,7 +322,7 @@ TEST_CASE("a device that somebody suspends in between stays suspended, and nothi
         for (const char* moment : {"resume", "swap "}) {
             World world = make();
             const Table before = world.dm.table(world.device);
-            const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U);
+            const Plan plan = plan_attach(world.machine(), world.candidate(), U);
             bool came = false;
             const Outcome outcome = execute(plan, world.dm, world.host, [&](const std::string& line) {
                 if (line.starts_with(moment))

@@ -98,7 +98,8 @@ struct FakeOrigin {
     std::uint64_t last_id = 0;
     std::vector<Point> points;
     std::optional<Uuid> store;
-    bool lost = false; ///< a stranger's table came between
+    bool lost = false; ///< a stranger's table came between, or the hook ended
+    bool hooked = false;
 };
 
 /// A device-mapper with devices, slots and origins.  Numbers of devices are never used twice.
@@ -133,7 +134,8 @@ public:
                     (device.inactive.empty() ? "" : " inactive") + "\n" + to_text(device.live);
         }
         for (const auto& [uuid, origin] : origins) {
-            text += "origin " + uuid.text() + " store " + (origin.store ? origin.store->text() : "-") + "\n";
+            text += "origin " + uuid.text() + " store " + (origin.store ? origin.store->text() : "-") +
+                    (origin.hooked ? " hooked" : "") + "\n";
             for (const Point& point : origin.points)
                 text += "  " + std::string(to_text(point.kind)) + " " + point.name.text() + " " + to_hex(point.data) +
                         " " + point.tags.text() + "\n";
@@ -279,6 +281,11 @@ public:
             const DeviceNumber number = at(name).number;
             if (open_count(number) > 0)
                 throw Error(name.text(), "remove it", EBUSY);
+            if (const Interpose* line = interpose_line(at(name).live)) {
+                if (origins.at(line->origin).hooked)
+                    throw Error(name.text(), "remove it", EBUSY);
+                origins.erase(line->origin);
+            }
             devices.erase(name);
         });
     }
@@ -299,7 +306,7 @@ public:
         if (line == nullptr)
             throw Error(name.text(), "send a message", EINVAL);
         FakeOrigin& origin = origins.at(line->origin);
-        if (origin.lost)
+        if (origin.lost && !std::holds_alternative<UnhookMessage>(message))
             throw Error(name.text(), "send a message", ESTALE);
         if (std::holds_alternative<PointsMessage>(message))
             return to_text(PointsPage{origin.generation, std::nullopt, origin.points});
@@ -366,7 +373,19 @@ private:
             details.snapshots += point.kind == PointKind::snapshot && point.valid ? 1 : 0;
         details.store = origin.store;
         details.chunk = line.chunk;
+        if (origin.hooked)
+            details.hooked = live_below(line);
         return status;
+    }
+
+    /// What the base of a hooked origin leads to.
+    std::optional<DeviceNumber> live_below(const Interpose& line) const
+    {
+        for (const auto& [name, device] : devices)
+            if (DeviceRef(device.number) == line.base && !device.live.empty())
+                if (const auto* base = std::get_if<InterposeBase>(&device.live.front().target))
+                    return std::get<DeviceNumber>(base->live);
+        return std::nullopt;
     }
 
     ImageStatus status_of_image(const InterposeImage& line) const
@@ -454,6 +473,24 @@ private:
                 throw Error("origin", "change its store", EBUSY);
     }
 
+    std::string answer_to(const HookMessage&, const Interpose& line, FakeOrigin& origin) const
+    {
+        if (!live_below(line))
+            throw Error("origin", "hook it", EINVAL);
+        if (origin.last_id != 0)
+            throw Error("origin", "hook it", EBUSY);
+        origin.hooked = true;
+        return {};
+    }
+    static std::string answer_to(const UnhookMessage&, const Interpose&, FakeOrigin& origin)
+    {
+        if (origin.hooked) {
+            origin.hooked = false;
+            origin.lost = true;
+            origin.points.clear();
+        }
+        return {};
+    }
     std::string answer_to(const StoreMessage& m, const Interpose& line, FakeOrigin& origin)
     {
         if (devices.count(store_name(m.store)) == 0)

@@ -69,8 +69,7 @@ TEST_CASE("a store that is active is used as it is", "[plan]")
     world.device = other;
     PointWish wish = snapshot_wish("v1", Q);
     wish.new_origin = Q;
-    wish.mount_points.clear();
-    wish.freeze.clear();
+    world.freeze = {};
     CHECK(to_text(plan_take(world.machine(), world.candidate(), wish, store_wish())) ==
           "load    vg-var  0 4096 interpose 8:64 0 dddddddd-4444-4444-8444-444444444444 32 provisional\n"
           "resume  vg-var\n"
@@ -86,7 +85,8 @@ TEST_CASE("a checkpoint needs no store and has no image", "[plan]")
     CHECK(to_text(plan_take(world.machine(), world.candidate(), checkpoint_wish("c1", Q), {})) ==
           "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32 provisional\n"
           "resume  vg-home\n"
-          "message vg-home  take dddddddd-4444-4444-8444-444444444444 checkpoint c1 - 10000 -\n");
+          "sync    /home\n"
+          "message vg-home  take dddddddd-4444-4444-8444-444444444444 checkpoint c1 - 10000 253:0\n");
 }
 
 TEST_CASE("a link is made by the plan where no udevd runs", "[plan]")
@@ -228,10 +228,10 @@ TEST_CASE("a store is not changed while images of invalid snapshots are open on 
 TEST_CASE("no point is taken of a suspended device, or above or below one", "[plan]")
 {
     World world = world_with_snapshot(linear_world());
-    PointWish wish = snapshot_wish("s2", Q);
-    wish.suspended = {"vg-secret"};
-    CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), wish, {}); }) ==
+    world.freeze.suspended = {"vg-secret"};
+    CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {}); }) ==
           "vg-secret, which its filesystems need, is suspended");
+    world.freeze.suspended.clear();
     world.dm.devices[world.device].suspended = true;
     try {
         plan_take(world.machine(), world.candidate(), checkpoint_wish("c2", Q), {});
@@ -264,7 +264,7 @@ TEST_CASE("a store lies on no attached origin, be it new, active or the origin's
     CHECK(refusal(machine, store_wish()) == "it lies on vg-home, which is attached");
     machine.stores.at(0).below = {{8, 48}, var};
     CHECK(refusal(machine, store_wish()) == "the store " + machine.stores.at(0).device + " lies on it");
-    CHECK(reason_of([&] { plan_attach(machine, world.candidate(), {}, Q); }) ==
+    CHECK(reason_of([&] { plan_attach(machine, world.candidate(), Q); }) ==
           "the store " + machine.stores.at(0).device + " lies on it");
 
     machine = world.machine();
@@ -404,7 +404,7 @@ TEST_CASE("a device whose table is lost takes nothing on, and a detach makes it 
     CHECK(attributes(rows.front()) == "sr--I-----");
     CHECK_FALSE(find_problems(machine, &origin).empty());
     CHECK(plan_recover(machine).repairs.empty());
-    CHECK_THROWS_AS(plan_attach(machine, world.candidate(), {}, Q), Error);
+    CHECK_THROWS_AS(plan_attach(machine, world.candidate(), Q), Error);
     CHECK_THROWS_AS(plan_take(machine, world.candidate(), checkpoint_wish("c1", Q), {}), Error);
     CHECK_THROWS_AS(plan_rename(machine, origin, origin.points.at(0), PointName("x")), Error);
     CHECK_THROWS_AS(plan_detach(machine, origin, false), Error);

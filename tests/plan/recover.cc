@@ -21,7 +21,7 @@ World without_udev(World world)
 
 World attached(World world)
 {
-    if (!world.run(plan_attach(world.machine(), world.candidate(), {}, U)).done())
+    if (!world.run(plan_attach(world.machine(), world.candidate(), U)).done())
         throw std::runtime_error("not attached");
     return world;
 }
@@ -33,7 +33,7 @@ World with_checkpoint(World world)
     return world;
 }
 
-Plan attach(World& world) { return plan_attach(world.machine(), world.candidate(), {}, U); }
+Plan attach(World& world) { return plan_attach(world.machine(), world.candidate(), U); }
 
 Plan create(World& world) { return plan_take(world.machine(), world.candidate(), snapshot_wish(), store_wish()); }
 
@@ -97,6 +97,14 @@ Plan detach(World& world)
 const Scenario scenarios[] = {
     {"attach a linear device", linear_world, attach},
     {"attach a segmented device", segmented_world, attach},
+    {"attach a plain disk", disk_world, attach},
+    {"create on a plain disk", disk_world, create},
+    {"create a second snapshot of a disk", [] { return world_with_snapshot(disk_world()); }, create_second},
+    {"checkpoint on a plain disk", disk_world, checkpoint},
+    {"remove the last snapshot of a disk", [] { return world_with_snapshot(disk_world()); }, remove_first},
+    {"rename a snapshot of a disk", [] { return world_with_snapshot(without_udev(disk_world())); }, rename},
+    {"detach a disk", [] { return attached(disk_world()); }, detach},
+    {"detach a disk by force", [] { return world_with_snapshot(without_udev(disk_world())); }, detach},
     {"create on a linear device", linear_world, create},
     {"create on a segmented device", segmented_world, create},
     {"create where no udevd runs", [] { return without_udev(linear_world()); }, create},
@@ -225,7 +233,7 @@ TEST_CASE("a recover that dies is carried on by the next one", "[plan]")
 TEST_CASE("recover changes nothing where nothing was left", "[plan]")
 {
     for (World world : {linear_world(), attached(linear_world()), world_with_snapshot(segmented_world()),
-             with_checkpoint(segmented_world())}) {
+             with_checkpoint(segmented_world()), attached(disk_world()), world_with_snapshot(disk_world())}) {
         const std::string before = world.state();
         const Recovery recovery = plan_recover(world.machine());
         CHECK(plans_of(recovery).empty());
@@ -367,7 +375,7 @@ TEST_CASE("a raid that somebody resumed into our table before its base ever ran 
     for (const AttachFor purpose : {AttachFor::good, AttachFor::first_point}) {
         World world = raid_world();
         const std::string before = world.state();
-        const Plan plan = plan_attach(world.machine(), world.candidate(), {}, U, purpose);
+        const Plan plan = plan_attach(world.machine(), world.candidate(), U, {.purpose = purpose});
         World whole = world;
         REQUIRE(whole.run(plan).done());
         REQUIRE(world.run(Plan(plan.begin(), plan.end() - 1)).done());

@@ -28,9 +28,15 @@ struct World {
     FakeDm dm;
     FakeHost host{dm.trouble};
     DmName device;
+    /// By the hook: a plain disk of that number, without a name in device-mapper.
+    std::optional<DeviceNumber> disk = {};
+    FreezeFacts freeze = {{{253, 0}}, {"/home"}, {}};
 
     explicit World(const std::string& table, const std::string& name = "vg-home") : device(dm.add(name, table)) {}
-    World(const World& other) : dm(other.dm), host(other.host, dm.trouble), device(other.device) {}
+    World(const World& other)
+        : dm(other.dm), host(other.host, dm.trouble), device(other.device), disk(other.disk), freeze(other.freeze)
+    {
+    }
     World& operator=(const World&) = delete;
 
     /// Nothing of this machine is looked at.
@@ -45,6 +51,23 @@ struct World {
 
     Candidate candidate()
     {
+        Candidate candidate = read_candidate(dm, disk ? plain_disk() : mapped_device(), nowhere());
+        candidate.freeze = freeze;
+        return candidate;
+    }
+
+    BlockDevice plain_disk() const
+    {
+        BlockDevice block;
+        block.number = *disk;
+        block.kernel_name = disk->text(); // as survey() calls what sysfs does not show
+        block.size = {4096};
+        block.logical_block = {512};
+        return block;
+    }
+
+    BlockDevice mapped_device()
+    {
         const DmInfo info = *dm.info(device);
         BlockDevice block;
         block.number = info.number;
@@ -52,7 +75,7 @@ struct World {
         block.dm_name = device.text();
         block.size = length(dm.table(device));
         block.logical_block = {512};
-        return read_candidate(dm, block, nowhere());
+        return block;
     }
 
     /// As the next command does after a kill.
@@ -78,6 +101,13 @@ inline World segmented_world() { return World("0 2048 linear 8:16 0\n2048 2048 l
 
 inline World raid_world() { return World("0 4096 raid raid1 3 0 region_size 1024 2 8:16 8:32 8:48 8:64\n"); }
 
+inline World disk_world()
+{
+    World world = linear_world();
+    world.disk = DeviceNumber{8, 1};
+    return world;
+}
+
 inline StoreFacts clean_store()
 {
     StoreFacts facts;
@@ -95,8 +125,6 @@ inline PointWish snapshot_wish(const std::string& name = "s1", const Uuid& uuid 
     PointWish wish(PointKind::snapshot, PointName(name));
     wish.uuid = uuid;
     wish.new_origin = U;
-    wish.freeze = {{253, 0}};
-    wish.mount_points = {"/home"};
     return wish;
 }
 

@@ -128,7 +128,7 @@ TEST_CASE("a point is named by generation and id", "[unit]")
 TEST_CASE("the status of an origin round-trips", "[unit]")
 {
     const std::string line =
-        "1 " + G + " active 5 3 2 1 " + S + " 32 0/67108864 4096/1048576 320/8388608 0 1234 store-full";
+        "1 " + G + " active 5 3 2 1 " + S + " 32 0/67108864 4096/1048576 320/8388608 0 1234 store-full 8:1";
     const InterposeStatus status = parse_interpose_status(line);
     REQUIRE(status.details);
     CHECK(status.generation == generation);
@@ -140,9 +140,12 @@ TEST_CASE("the status of an origin round-trips", "[unit]")
     CHECK(status.details->chunk == 32_s);
     CHECK(status.details->copy_bytes.bound == 67108864);
     CHECK(status.details->failure == "store-full");
+    CHECK(status.details->hooked == DeviceNumber{8, 1});
     CHECK(to_text(status) == line);
-    const std::string empty = "1 " + G + " active 0 0 0 0 - 32 0/1 0/1 0/1 0 0 -";
+    const std::string empty = "1 " + G + " active 0 0 0 0 - 32 0/1 0/1 0/1 0 0 - -";
     CHECK(to_text(parse_interpose_status(empty)) == empty);
+    const std::string older = empty.substr(0, empty.size() - 2);
+    CHECK(parse_interpose_status(older) == parse_interpose_status(empty));
     CHECK(parse_interpose_status(empty + " 17 later") == parse_interpose_status(empty));
 }
 

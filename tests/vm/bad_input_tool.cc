@@ -81,7 +81,7 @@ TEST_CASE("a command line that makes no sense is refused", "[bad-input-words]")
         {usage, "chunksize", {"attach", "--chunksize=", "test-plain"}},
         {usage, "dry-run", {"attach", "--dry-run=perhaps", "test-plain"}},
         {usage, "\\x1b", {"attach", "--\x1b[31m", "test-plain"}},
-        {usage, "via", {"attach", "--via", "hook", "test-plain"}},
+        {usage, "via", {"attach", "--via", "hooks", "test-plain"}},
         {usage, "via", {"attach", "--via", "", "test-plain"}},
         // Of an option given twice the last one counts, as LVM has it.
         {usage, "power of two", {"attach", "-c", "16k", "-c", "5k", "test-plain"}},
@@ -194,8 +194,9 @@ TEST_CASE("a device that is none, or not one to attach to, is refused", "[bad-in
         });
     const std::string image = targets.origin().image("s1");
     check_all({
-        {failed, "hook", {"attach", disk_4k()}},
-        {failed, "hook", {"checkpoint", "-n", "x", disk_4k()}},
+        {failed, "no device-mapper device", {"attach", "--via", "table", disk_4k()}},
+        {failed, "attached by its table", {"attach", "--via", "hook", "test-origin"}},
+        {failed, "the store", {"attach", store_disk()}},
         {failed, "dmsnap's own", {"attach", image}},
         {failed, "dmsnap's own", {"checkpoint", "-n", "x", image}},
         {failed, "nothing-here", {"attach", "nothing-here", "nothing-here"}},

@@ -66,7 +66,7 @@ std::string lasting_state()
 {
     static const std::pair<std::regex, const char*> drawn[] = {
         {std::regex("[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"), "UUID"},
-        {std::regex("(dmsnap-(base|store)-)[0-9a-f]{8}"), "$1ID"},
+        {std::regex("(dmsnap-(base|store|top)-)[0-9a-f]{8}"), "$1ID"},
         {std::regex("(interpose-image UUID UUID) [0-9]+"), "$1 POINT"},
         {std::regex("(^|\n)[0-9]+ ((snapshot|checkpoint) [a-z]+) [0-9]+"), "$1POINT $2 TIME"},
         {std::regex(" " + device_mapper_major() + ":[0-9]+"), " DM"},

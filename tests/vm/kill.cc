@@ -8,6 +8,7 @@
 #include "command.h"
 #include "dm_state.h"
 #include "environment.h"
+#include "kinds.h"
 #include "origin.h"
 #include "records.h"
 #include "wait.h"
@@ -250,4 +251,10 @@ TEST_CASE(
     "a tool that is killed on a device of three segments leaves nothing that recover does not mend", "[kill-segments]")
 {
     Killing(linear_origin(origin_disk(), 48_MiB, 3)).run_all();
+}
+
+TEST_CASE("a tool that is killed on a partition of a plain disk leaves nothing that recover does not mend",
+    "[kill-partition]")
+{
+    Killing(partition_origin(origin_disk(), 48_MiB)).run_all();
 }

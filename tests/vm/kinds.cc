@@ -2,12 +2,14 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "kinds.h"
 
+#include "base/text.h"
 #include "command.h"
 #include "disk.h"
 #include "wait.h"
 
 #include <fmt/format.h>
 #include <fstream>
+#include <stdexcept>
 #include <vector>
 
 namespace dmsnap::test {
@@ -105,6 +107,45 @@ private:
     DmDevice device_;
 };
 
+/// Made without a partition table, which the tests' disks are too short-lived for.
+class PartitionOrigin : public Origin {
+public:
+    PartitionOrigin(const std::string& disk, Bytes size) : disk_(disk)
+    {
+        const Sectors start = Sectors::exactly(1_MiB);
+        const Sectors length = Sectors::exactly(size);
+        add(1, start, length);
+        add(2, start + length, Sectors::exactly(8_MiB));
+        must({"udevadm", "settle"});
+    }
+    ~PartitionOrigin() override
+    {
+        try_to({"dmsnap", "detach", "--force", "--yes", device()});
+        for (const char* number : {"1", "2"})
+            try_to({"delpart", disk_, number});
+    }
+
+    std::string device() const override { return path(); }
+    std::string path() const override { return disk_ + "1"; }
+    std::string link_name() const override { return path().substr(path().rfind('/') + 1); }
+    std::string dm_name() const override
+    {
+        const std::string all = must({"dmsetup", "info", "--columns", "--noheadings", "--options", "name"});
+        for (const std::string_view name : lines(all))
+            if (name.starts_with("dmsnap-top-"))
+                return std::string(name);
+        throw std::runtime_error(path() + " is not attached");
+    }
+
+private:
+    void add(int number, Sectors start, Sectors length) const
+    {
+        must({"addpart", disk_, std::to_string(number), std::to_string(start.count), std::to_string(length.count)});
+    }
+
+    std::string disk_;
+};
+
 } // namespace
 
 std::unique_ptr<Origin> striped_origin(Bytes size)
@@ -139,6 +180,11 @@ std::unique_ptr<Origin> lvm_snapshot_origin(Bytes size)
 std::unique_ptr<Origin> crypt_origin(const std::string& disk, Key key)
 {
     return std::make_unique<CryptOrigin>(disk, key);
+}
+
+std::unique_ptr<Origin> partition_origin(const std::string& disk, Bytes size)
+{
+    return std::make_unique<PartitionOrigin>(disk, size);
 }
 
 std::unique_ptr<Origin> multipath_origin() { return std::make_unique<MultipathOrigin>(); }

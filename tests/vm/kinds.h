@@ -23,6 +23,8 @@ std::unique_ptr<Origin> lvm_snapshot_origin(Bytes size);
 /// LUKS2, with the key in the table or in the kernel's keyring.
 enum class Key { in_table, in_keyring };
 std::unique_ptr<Origin> crypt_origin(const std::string& disk, Key key);
+/// The first partition of a disk, with a second one behind it.
+std::unique_ptr<Origin> partition_origin(const std::string& disk, Bytes size);
 /// A multipath device of one path.
 std::unique_ptr<Origin> multipath_origin();
 

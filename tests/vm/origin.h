@@ -38,15 +38,18 @@ public:
 
     /// As a user names it to dmsnap.
     virtual std::string device() const = 0;
+    /// Of the device whose table is "interpose", once it is attached.
     virtual std::string dm_name() const = 0;
     virtual std::string path() const = 0;
+    /// As links to its images end.
+    virtual std::string link_name() const { return dm_name(); }
 
     Bytes size() const;
     /// What the module says of it; throws unless it is attached.
     InterposeStatus::Details status() const;
     std::string generation() const;
     std::uint32_t event_number() const;
-    std::string image(const std::string& point) const { return "/dev/dmsnap/" + point + "/" + dm_name(); }
+    std::string image(const std::string& point) const { return "/dev/dmsnap/" + point + "/" + link_name(); }
 };
 
 /// dm-linear over so many segments of equal length, which lie on the disk apart and out of order.

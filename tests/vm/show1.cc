@@ -8,6 +8,7 @@
 #include "command.h"
 #include "disk.h"
 #include "environment.h"
+#include "kinds.h"
 #include "load.h"
 #include "origin.h"
 #include "wait.h"
@@ -138,4 +139,9 @@ TEST_CASE("an image of ext4 on an LV equals a copy made while frozen", "[show1-l
 TEST_CASE("an image of xfs on an LV equals a copy made while frozen", "[show1-lvm-xfs]")
 {
     snapshot_equals_copy(lvm_origin(origin_disk(), origin_size()), "xfs");
+}
+
+TEST_CASE("an image of ext4 on a partition of a plain disk equals a copy made while frozen", "[show1-partition-ext4]")
+{
+    snapshot_equals_copy(partition_origin(origin_disk(), origin_size()), "ext4");
 }

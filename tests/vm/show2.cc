@@ -6,6 +6,7 @@
 #include "command.h"
 #include "disk.h"
 #include "environment.h"
+#include "kinds.h"
 #include "origin.h"
 #include "records.h"
 #include "wait.h"
@@ -61,12 +62,12 @@ void write_for(const RecordWriter& writer, std::uint64_t seconds)
         writer.write_on(1);
 }
 
-/// Ten snapshots are taken, some removed in between, the others read again much later and removed in any order.
+/// Snapshots are taken, some removed in between, the others read again much later and removed in any order.
 void images_hold_prefixes(const Origin& origin, RecordWriter& writer, const ReadImage& read)
 {
     Random random;
     std::vector<Seen> seen;
-    for (int i = 0; i < 10; ++i) {
+    for (std::uint64_t i = 0; i < rounds("show2_snapshots"); ++i) {
         writer.write_on(random.between(1, 40));
         seen.push_back(take(origin, writer, fmt::format("s{}", i), read));
         if (i % 4 == 3) {
@@ -89,11 +90,8 @@ void images_hold_prefixes(const Origin& origin, RecordWriter& writer, const Read
     tool({"detach", origin.device()});
 }
 
-} // namespace
-
-TEST_CASE("images of a filesystem hold a prefix of the records a program fsyncs", "[show2-files]")
+void files_hold_prefixes(const std::unique_ptr<Origin>& origin)
 {
-    const auto origin = lvm_origin(origin_disk(), 256_MiB);
     Filesystem filesystem(origin->path(), "ext4");
     RecordWriter writer(filesystem.directory() + "/records");
     writer.write_on(1); // the file is known to be there
@@ -105,6 +103,18 @@ TEST_CASE("images of a filesystem hold a prefix of the records a program fsyncs"
     CHECK(read_ring(filesystem.directory() + "/records").fault == "");
     filesystem.unmount();
     check_filesystem(origin->path(), "ext4");
+}
+
+} // namespace
+
+TEST_CASE("images of a filesystem hold a prefix of the records a program fsyncs", "[show2-files]")
+{
+    files_hold_prefixes(lvm_origin(origin_disk(), 256_MiB));
+}
+
+TEST_CASE("images of a filesystem on a partition hold a prefix of the records a program fsyncs", "[show2-partition]")
+{
+    files_hold_prefixes(partition_origin(origin_disk(), 256_MiB));
 }
 
 TEST_CASE("images of a raw device hold a prefix of the records a program fsyncs", "[show2-raw]")

@@ -8,9 +8,11 @@
 #include "disk.h"
 #include "dm-interpose.h"
 #include "environment.h"
+#include "kinds.h"
 #include "origin.h"
 
 #include <fmt/format.h>
+#include <functional>
 
 using namespace dmsnap;
 using namespace dmsnap::literals;
@@ -87,12 +89,12 @@ void run_rounds(Tracked& tracked, std::uint64_t count)
     }
 }
 
-void changes_are_exact(const std::string& disk, unsigned segments)
+void changes_are_exact(const std::function<std::unique_ptr<Origin>()>& make_origin)
 {
     const Parameters chunk = GENERATE(
         Parameters{"4k", 4_KiB}, Parameters{"", Bytes{INTERPOSE_CHUNK_SECTORS_DEFAULT * 512}}, Parameters{"1m", 1_MiB});
     INFO("chunk " << chunk.bytes.count);
-    Tracked tracked(linear_origin(disk, origin_size, segments), chunk);
+    Tracked tracked(make_origin(), chunk);
     run_rounds(tracked, rounds("show3_rounds"));
 }
 
@@ -100,12 +102,17 @@ void changes_are_exact(const std::string& disk, unsigned segments)
 
 TEST_CASE("changed says what was written to a device with 512-byte sectors", "[show3-512]")
 {
-    changes_are_exact(origin_disk(), 1);
+    changes_are_exact([] { return linear_origin(origin_disk(), origin_size, 1); });
 }
 
 TEST_CASE("changed says what was written to a device with 4096-byte sectors", "[show3-4k]")
 {
-    changes_are_exact(disk_4k(), 3);
+    changes_are_exact([] { return linear_origin(disk_4k(), origin_size, 3); });
+}
+
+TEST_CASE("changed says what was written to a partition of a plain disk", "[show3-partition]")
+{
+    changes_are_exact([] { return partition_origin(origin_disk(), origin_size); });
 }
 
 TEST_CASE("changed is exact since a snapshot of which only the point was kept", "[show3-keep-point]")

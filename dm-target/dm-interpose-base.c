@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/*
+ * Target interpose-base: a live device below its interposer, for what has to reach it past the hook.
+ *
+ *   bio -> map: its bi_end_io becomes base_end_io -> live device -> hook: one of its own, it passes
+ *
+ * The device is opened beside its users, for reading: a claim would be refused while it is mounted, and bios do not
+ * ask what the opener wanted.  So device-mapper does not know that we hold it; it only sees the limits.
+ */
+#include <linux/blk-integrity.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "dm-interpose.h"
+
+struct interpose_base {
+	struct list_head list; /* bases_mutex */
+	struct dm_target *ti;
+	struct dm_dev live;
+	struct file *handle;
+	sector_t start;
+	bool active; /* bases_mutex: the table that takes the device's bios */
+};
+
+/* Per-bio data. */
+struct base_bio {
+	bio_end_io_t *end_io;
+	const struct gendisk *through; /* the base device */
+};
+
+static DEFINE_MUTEX(bases_mutex);
+static LIST_HEAD(bases);
+
+static struct gendisk *base_disk(const struct interpose_base *base)
+{
+	return dm_disk(dm_table_get_md(base->ti->table));
+}
+
+static struct base_bio *base_bio(struct bio *bio)
+{
+	return dm_per_bio_data(bio, sizeof(struct base_bio));
+}
+
+static void base_end_io(struct bio *bio)
+{
+	bio->bi_end_io = base_bio(bio)->end_io;
+	bio->bi_end_io(bio);
+}
+
+/**
+ * interpose_base_sent() - whether the base device @through has sent @bio to its live device
+ * A stack of bio-based devices hands bios on with their bi_end_io: who sent it tells for whom it passes.
+ * Context: any.
+ */
+bool interpose_base_sent(struct bio *bio, const struct gendisk *through)
+{
+	return bio->bi_end_io == base_end_io && base_bio(bio)->through == through;
+}
+
+/**
+ * interpose_base_area() - where the live device of a base device is
+ * Context: sleeps.
+ * Return: 0, or -EINVAL: @disk is no base device that runs.
+ */
+int interpose_base_area(const struct gendisk *disk, struct interpose_area *area)
+{
+	struct interpose_base *base;
+	int r = -EINVAL;
+
+	mutex_lock(&bases_mutex);
+	list_for_each_entry(base, &bases, list) {
+		if (base_disk(base) != disk || !base->active)
+			continue;
+		area->live = base->live.bdev->bd_dev;
+		area->first = base->live.bdev->bd_start_sect + base->start;
+		area->sectors = base->ti->len;
+		r = 0;
+	}
+	mutex_unlock(&bases_mutex);
+	return r;
+}
+
+static char *live_error(const struct interpose_base *base)
+{
+	struct block_device *live = base->live.bdev;
+	char *error = interpose_area_error(base->ti, &base->live, base->start);
+
+	if (error)
+		return error;
+	if (bdev_is_zoned(live))
+		return "zoned live device is not supported";
+	if (blk_get_integrity(live->bd_disk))
+		return "live device with integrity data is not supported";
+	return NULL;
+}
+
+static int open_live(struct interpose_base *base, char *word)
+{
+	struct dm_dev *live = &base->live;
+	dev_t dev;
+
+	base->ti->error = "live device must be major:minor";
+	if (interpose_parse_dev(word, &dev))
+		return -EINVAL;
+	base->ti->error = "live device cannot be opened";
+	base->handle = bdev_file_open_by_dev(dev, BLK_OPEN_READ, NULL, NULL);
+	if (IS_ERR(base->handle))
+		return PTR_ERR(base->handle);
+	compat_dm_dev_set_file(live, base->handle);
+	live->bdev = file_bdev(base->handle);
+	live->mode = BLK_OPEN_READ;
+	format_dev_t(live->name, dev);
+	base->ti->error = live_error(base);
+	if (!base->ti->error)
+		return 0;
+	bdev_fput(base->handle);
+	return -EINVAL;
+}
+
+/* interpose-base <live device> <first sector> */
+static int base_ctr(struct dm_target *ti, unsigned int argc, char **argv)
+{
+	struct interpose_base *base;
+	int r = -EINVAL;
+	u64 start;
+
+	ti->error = "arguments must be: live device, first sector";
+	if (argc != 2)
+		return r;
+	ti->error = "first sector must be a number";
+	if (kstrtou64(argv[1], 10, &start) || start != (sector_t)start)
+		return r;
+	ti->error = "no memory for the target";
+	base = kzalloc(sizeof(*base), GFP_KERNEL);
+	if (!base)
+		return -ENOMEM;
+	base->ti = ti;
+	base->start = start;
+	r = open_live(base, argv[0]);
+	if (r) {
+		kfree(base);
+		return r;
+	}
+	mutex_lock(&bases_mutex);
+	list_add(&base->list, &bases);
+	mutex_unlock(&bases_mutex);
+	ti->private = base;
+	ti->per_io_data_size = sizeof(struct base_bio);
+	ti->num_flush_bios = 1;
+	ti->num_discard_bios = 1;
+	ti->num_secure_erase_bios = 1;
+	ti->num_write_zeroes_bios = 1;
+	return 0;
+}
+
+static void base_dtr(struct dm_target *ti)
+{
+	struct interpose_base *base = ti->private;
+
+	mutex_lock(&bases_mutex);
+	list_del(&base->list);
+	mutex_unlock(&bases_mutex);
+	bdev_fput(base->handle);
+	kfree(base);
+}
+
+static int base_map(struct dm_target *ti, struct bio *bio)
+{
+	struct interpose_base *base = ti->private;
+	struct base_bio *own = base_bio(bio);
+
+	own->end_io = bio->bi_end_io;
+	own->through = base_disk(base);
+	bio->bi_end_io = base_end_io;
+	bio_set_dev(bio, base->live.bdev);
+	bio->bi_iter.bi_sector += base->start;
+	return DM_MAPIO_REMAPPED;
+}
+
+static void set_active(struct interpose_base *base, bool active)
+{
+	mutex_lock(&bases_mutex);
+	base->active = active;
+	mutex_unlock(&bases_mutex);
+}
+
+static void base_postsuspend(struct dm_target *ti)
+{
+	set_active(ti->private, false);
+}
+
+static int base_preresume(struct dm_target *ti)
+{
+	set_active(ti->private, true);
+	return 0;
+}
+
+/* INFO: the uapi header has the grammar; TABLE: what the ctr takes. */
+static void base_status(struct dm_target *ti, status_type_t type, unsigned int flags, char *result,
+			unsigned int maxlen)
+{
+	struct interpose_base *base = ti->private;
+	unsigned int sz = 0;
+
+	switch (type) {
+	case STATUSTYPE_INFO:
+		DMEMIT("%u", INTERPOSE_INTERFACE);
+		break;
+	case STATUSTYPE_TABLE:
+		DMEMIT("%s %llu", base->live.name, (unsigned long long)base->start);
+		break;
+	case STATUSTYPE_IMA:
+		DMEMIT_TARGET_NAME_VERSION(ti->type);
+		DMEMIT(",device_name=%s,start=%llu;", base->live.name,
+		       (unsigned long long)base->start);
+		break;
+	}
+}
+
+static int base_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn fn, void *data)
+{
+	struct interpose_base *base = ti->private;
+
+	return fn(ti, &base->live, base->start, ti->len, data);
+}
+
+struct target_type interpose_base_target = {
+	.name = INTERPOSE_TARGET_BASE,
+	.version = { INTERPOSE_INTERFACE, INTERPOSE_VERSION_MINOR, INTERPOSE_VERSION_PATCH },
+	.features = DM_TARGET_SINGLETON | DM_TARGET_NOWAIT,
+	.module = THIS_MODULE,
+	.ctr = base_ctr,
+	.dtr = base_dtr,
+	.map = base_map,
+	.postsuspend = base_postsuspend,
+	.preresume = base_preresume,
+	.status = base_status,
+	.iterate_devices = base_iterate_devices,
+};

@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+/*
+ * The hook: how an origin sees the bios of a live device whose table is not ours, or which has none.
+ *
+ *   submit_bio_noacct(bio) -> ftrace -> hook_called -+- another device, a read, our own bio --> as it is
+ *                                                    +- a write whose chunks pass: counted --> as it is
+ *                                                    `- a write that must wait --> turned to the top device
+ *
+ *   live device <- interpose-base <- top device: interpose
+ *
+ * A plain callback: it changes where the bio goes, and nothing of ours stays on a stack.  It is keyed by disk and absolute
+ * sectors, so that writes through the disk, a partition, or one that was made later are all seen.
+ *
+ * Own bios are told by who ends them *and* for which origin: md-linear and raid0 hand a bio to their member as it is.
+ *
+ * The gap: a write that came before the hook and lands after it was seen by nobody.  hook_drain() waits for those:
+ *   filesystems   frozen meanwhile, so that they have none
+ *   tasks         in submit_bio_noacct() already: one grace period of tasks
+ *   the queue     requests: frozen once; the bios of a device without requests: as its statistics count them
+ */
+#include <linux/blk-mq.h>
+#include <linux/delay.h>
+#include <linux/ftrace.h>
+#include <linux/hash.h>
+#include <linux/module.h>
+#include <linux/part_stat.h>
+#include <linux/rculist.h>
+#include <linux/slab.h>
+
+#include "dm-interpose.h"
+
+#define HOOK_BITS 6
+/* How long hook_drain() sleeps between two looks. */
+#define DRAIN_PAUSE_MS 5
+
+struct interpose_hook {
+	struct hlist_node node; /* hooks_mutex: in registry */
+	struct gendisk *disk;
+	sector_t first; /* of the disk */
+	sector_t end;
+	struct gendisk *through; /* the base device: what it sends passes */
+	struct block_device *top;
+	struct interpose_origin *origin;
+	struct file *live_handle;
+	struct file *top_handle; /* keeps the top device from being removed */
+};
+
+/* A write on its way to the live device, counted by the gate of its origin. */
+struct hooked_write {
+	struct interpose_origin *origin;
+	bio_end_io_t *end_io;
+	void *private;
+};
+
+static DEFINE_MUTEX(hooks_mutex); /* outside of origin->change */
+static struct hlist_head registry[1 << HOOK_BITS]; /* hooks_mutex writes, RCU reads */
+static unsigned int nr_hooks; /* hooks_mutex */
+static struct kmem_cache *hooked_writes;
+
+static struct hlist_head *hook_bucket(const struct gendisk *disk)
+{
+	return &registry[hash_ptr(disk, HOOK_BITS)];
+}
+
+/* The path of a bio */
+
+/*
+ * bio_endio() once more: the one who ends it may be bio_chain_endio(), which nobody else may call.  It is done
+ * with the bio's cgroup by now, but not with what its throttles noted.
+ */
+static void hooked_end_io(struct bio *bio)
+{
+	struct hooked_write *write = bio->bi_private;
+	struct interpose_origin *origin = write->origin;
+
+	bio->bi_end_io = write->end_io;
+	bio->bi_private = write->private;
+	kmem_cache_free(hooked_writes, write);
+	bio_clear_flag(bio, BIO_QOS_THROTTLED);
+	bio_clear_flag(bio, BIO_QOS_MERGED);
+	bio_endio(bio);
+	interpose_gate_leave(origin);
+}
+
+static bool is_own(const struct interpose_hook *hook, struct bio *bio)
+{
+	if (bio->bi_end_io == hooked_end_io)
+		return ((struct hooked_write *)bio->bi_private)->origin == hook->origin;
+	return interpose_base_sent(bio, hook->through);
+}
+
+/* Counts a write that may go as it is.  Return: whether it may; else it must be turned to the top device. */
+static bool hook_let_go(const struct interpose_hook *hook, struct bio *bio, sector_t first)
+{
+	struct interpose_origin *origin = hook->origin;
+	struct chunk_range range =
+		chunks_touched(first - hook->first, bio_sectors(bio), origin->chunk_shift);
+	struct hooked_write *write;
+
+	if (!percpu_ref_tryget_live(&origin->gate))
+		return false;
+	if (!READ_ONCE(origin->active) || !interpose_write_goes(origin, bio_op(bio), range))
+		goto leave;
+	write = kmem_cache_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
+	if (!write)
+		goto leave;
+	write->origin = origin;
+	write->end_io = bio->bi_end_io;
+	write->private = bio->bi_private;
+	bio->bi_private = write;
+	bio->bi_end_io = hooked_end_io;
+	return true;
+
+leave:
+	interpose_gate_leave(origin);
+	return false;
+}
+
+static void hook_turn(const struct interpose_hook *hook, struct bio *bio, sector_t first)
+{
+	bio_clear_polled(bio);
+	bio->bi_iter.bi_sector = first - hook->first;
+	bio_set_dev(bio, hook->top);
+}
+
+/* Return: whether the bio goes another way now. */
+static bool hook_bio(const struct interpose_hook *hook, struct bio *bio, sector_t first)
+{
+	sector_t end = first + bio_sectors(bio);
+
+	if (end <= hook->first || first >= hook->end || is_own(hook, bio))
+		return false;
+	if (READ_ONCE(hook->origin->gone))
+		return false;
+	if (first < hook->first || end > hook->end) {
+		/* It writes over the border of what we know: no part of it can be kept. */
+		interpose_origin_forsake(hook->origin);
+		return false;
+	}
+	if (hook_let_go(hook, bio, first))
+		return false;
+	hook_turn(hook, bio, first);
+	return true;
+}
+
+/*
+ * A bio's first sector on its disk: what was split off an earlier one has it already.
+ * Return: false if it ends behind its own device, and so will be failed.
+ */
+static bool first_on_disk(struct bio *bio, sector_t *first)
+{
+	const struct block_device *bdev = bio->bi_bdev;
+	sector_t size = bdev_nr_sectors(bio->bi_bdev);
+
+	*first = bio->bi_iter.bi_sector;
+	if (bio_flagged(bio, BIO_REMAPPED))
+		return true;
+	if (bio_sectors(bio) > size || *first > size - bio_sectors(bio))
+		return false;
+	*first += bdev->bd_start_sect;
+	return true;
+}
+
+static void hook_look(struct bio *bio)
+{
+	const struct gendisk *disk = bio->bi_bdev->bd_disk;
+	struct interpose_hook *hook;
+	sector_t first;
+
+	hlist_for_each_entry_rcu(hook, hook_bucket(disk), node) {
+		if (hook->disk != disk)
+			continue;
+		if (!op_is_write(bio_op(bio)) || !bio_sectors(bio) || !first_on_disk(bio, &first) ||
+		    hook_bio(hook, bio, first))
+			return;
+	}
+}
+
+/* Context: any in which a bio is submitted; preemptible. */
+static void notrace hook_called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+				struct ftrace_regs *fregs)
+{
+	struct bio *bio = (struct bio *)compat_ftrace_argument(fregs, 0);
+
+	rcu_read_lock();
+	hook_look(bio);
+	rcu_read_unlock();
+}
+
+/* The callback itself */
+
+/* PERMANENT: as long as it is registered, sysctl kernel.ftrace_enabled cannot take it away. */
+static struct ftrace_ops hook_ops = {
+	.func = hook_called,
+	.flags = FTRACE_OPS_FL_PERMANENT | COMPAT_FTRACE_FLAGS,
+};
+
+static int callback_get(void)
+{
+	lockdep_assert_held(&hooks_mutex);
+	if (!nr_hooks &&
+	    (!IS_ENABLED(CONFIG_DYNAMIC_FTRACE) || register_ftrace_function(&hook_ops)))
+		return -EOPNOTSUPP;
+	nr_hooks++;
+	return 0;
+}
+
+static void callback_put(void)
+{
+	lockdep_assert_held(&hooks_mutex);
+	if (!--nr_hooks)
+		unregister_ftrace_function(&hook_ops);
+}
+
+/* The gap */
+
+/* Writes that a device without requests has under way, as it counts them itself. */
+static unsigned long writes_in_flight(struct gendisk *disk)
+{
+	struct block_device *bdev;
+	unsigned long index, writes = 0;
+	int cpu;
+
+	rcu_read_lock();
+	xa_for_each(&disk->part_tbl, index, bdev)
+		for_each_possible_cpu(cpu)
+			writes += local_read(&per_cpu_ptr(bdev->bd_stats, cpu)->in_flight[1]);
+	rcu_read_unlock();
+	return writes;
+}
+
+static int drain_requests(struct request_queue *q, ktime_t deadline)
+{
+	s64 left = max_t(s64, ktime_ms_delta(deadline, ktime_get()), 1);
+	int r;
+
+	blk_freeze_queue_start(q);
+	r = blk_mq_freeze_queue_wait_timeout(q, msecs_to_jiffies(left)) ? 0 : -ETIMEDOUT;
+	blk_mq_unfreeze_queue_nomemrestore(q);
+	return r;
+}
+
+/* Waits for the writes that came before the hook.  Context: the gate is closed, so that no others come; sleeps. */
+static int hook_drain(struct gendisk *disk, ktime_t deadline)
+{
+	if (queue_is_mq(disk->queue))
+		return drain_requests(disk->queue, deadline);
+	while (writes_in_flight(disk)) {
+		if (ktime_after(ktime_get(), deadline))
+			return -ETIMEDOUT;
+		msleep(DRAIN_PAUSE_MS);
+	}
+	return 0;
+}
+
+/* Hooking */
+
+static void hook_free(struct interpose_hook *hook)
+{
+	if (!hook)
+		return;
+	if (!IS_ERR_OR_NULL(hook->top_handle))
+		bdev_fput(hook->top_handle);
+	if (!IS_ERR_OR_NULL(hook->live_handle))
+		bdev_fput(hook->live_handle);
+	if (hook->origin)
+		interpose_origin_unref(hook->origin);
+	kfree(hook);
+}
+
+/* Context: origin->change, and its table is active. */
+static struct interpose_hook *hook_alloc(struct interpose *ip)
+{
+	struct interpose_origin *origin = ip->origin;
+	struct interpose_hook *hook = kzalloc(sizeof(*hook), GFP_KERNEL);
+	struct interpose_area area;
+
+	if (!hook)
+		return ERR_PTR(-ENOMEM);
+	hook->through = ip->base->bdev->bd_disk;
+	if (ip->start || interpose_base_area(hook->through, &area) ||
+	    area.sectors != origin->length) {
+		hook_free(hook);
+		return ERR_PTR(-EINVAL);
+	}
+	hook->live_handle = bdev_file_open_by_dev(area.live, BLK_OPEN_READ, NULL, NULL);
+	hook->top_handle =
+		bdev_file_open_by_dev(disk_devt(dm_disk(origin->md)), BLK_OPEN_READ, NULL, NULL);
+	if (IS_ERR(hook->live_handle) || IS_ERR(hook->top_handle)) {
+		hook_free(hook);
+		return ERR_PTR(-ENODEV);
+	}
+	hook->disk = file_bdev(hook->live_handle)->bd_disk;
+	hook->first = area.first;
+	hook->end = area.first + area.sectors;
+	hook->top = file_bdev(hook->top_handle);
+	hook->origin = interpose_origin_ref(origin);
+	return hook;
+}
+
+static bool hook_overlaps(const struct interpose_hook *hook)
+{
+	struct interpose_hook *other;
+
+	lockdep_assert_held(&hooks_mutex);
+	hlist_for_each_entry(other, hook_bucket(hook->disk), node)
+		if (other->disk == hook->disk && other->first < hook->end &&
+		    hook->first < other->end)
+			return true;
+	return false;
+}
+
+static void hook_insert(struct interpose_hook *hook)
+{
+	hlist_add_head_rcu(&hook->node, hook_bucket(hook->disk));
+	WRITE_ONCE(hook->origin->hook, hook);
+}
+
+/* From here on its bios go as they did before.  Context: the gate is closed and drained, or no point was taken. */
+static void hook_remove(struct interpose_hook *hook)
+{
+	hlist_del_rcu(&hook->node);
+	WRITE_ONCE(hook->origin->hook, NULL);
+}
+
+/* Context: filesystems are frozen, memalloc_noio. */
+static int hook_insert_drained(struct interpose_hook *hook, ktime_t deadline)
+{
+	struct interpose_origin *origin = hook->origin;
+	int r;
+
+	interpose_gate_prepare(origin);
+	hook_insert(hook);
+	synchronize_rcu_tasks();
+	r = interpose_gate_close(origin, deadline);
+	r = r ?: hook_drain(hook->disk, deadline);
+	if (r)
+		hook_remove(hook);
+	interpose_gate_open(origin);
+	interpose_gate_relax(origin);
+	if (r)
+		synchronize_rcu();
+	return r;
+}
+
+static int hook_insert_frozen(struct interpose_hook *hook,
+			      const struct interpose_hook_request *request)
+{
+	ktime_t deadline = ktime_add_ms(ktime_get(), request->deadline_ms);
+	struct interpose_frozen frozen;
+	int r = interpose_freeze(&request->freeze, &frozen, deadline);
+
+	if (r)
+		return r;
+	r = hook_insert_drained(hook, deadline);
+	interpose_thaw(&frozen);
+	return r;
+}
+
+/* Why no hook can be made now, 0 if one can.  Context: origin->change. */
+static int hook_obstacle(struct interpose *ip)
+{
+	struct interpose_origin *origin = ip->origin;
+
+	if (origin->barred || READ_ONCE(origin->active) != ip)
+		return -EBUSY;
+	return origin->last_id ? -EBUSY : 0; /* what was written since that point, nobody saw */
+}
+
+static int hook_make(struct interpose *ip, const struct interpose_hook_request *request)
+{
+	struct interpose_hook *hook;
+	int r = hook_obstacle(ip);
+
+	if (r)
+		return r;
+	hook = hook_alloc(ip);
+	if (IS_ERR(hook))
+		return PTR_ERR(hook);
+	r = hook_overlaps(hook) ? -EBUSY : callback_get();
+	if (r)
+		goto free_hook;
+	r = hook_insert_frozen(hook, request);
+	if (r)
+		goto put_callback;
+	__module_get(THIS_MODULE);
+	return 0;
+
+put_callback:
+	callback_put();
+free_hook:
+	hook_free(hook);
+	return r;
+}
+
+/**
+ * interpose_hook() - from now on the writes of the live device below @ip's base meet its origin
+ * Context: a message, memalloc_noio; sleeps up to the deadline and a little more.
+ * Return: 0, also if it was so; errors: the message "hook" in the uapi header.
+ */
+int interpose_hook(struct interpose *ip, const struct interpose_hook_request *request)
+{
+	struct interpose_origin *origin = ip->origin;
+	int r = 0;
+
+	mutex_lock(&hooks_mutex);
+	mutex_lock(&origin->change);
+	if (!origin->hook)
+		r = hook_make(ip, request);
+	mutex_unlock(&origin->change);
+	mutex_unlock(&hooks_mutex);
+	return r;
+}
+
+/* Ends the hook between two sets of writes.  Context: hooks_mutex and origin->change. */
+static int hook_end(struct interpose_hook *hook, ktime_t deadline)
+{
+	struct interpose_origin *origin = hook->origin;
+	int r;
+
+	interpose_gate_prepare(origin);
+	r = interpose_gate_close(origin, deadline);
+	if (!r) {
+		interpose_origin_forsake(origin);
+		hook_remove(hook);
+	}
+	interpose_gate_open(origin);
+	interpose_gate_relax(origin);
+	return r;
+}
+
+static void hook_destroy(struct interpose_hook *hook)
+{
+	synchronize_rcu();
+	hook_free(hook);
+	callback_put();
+	module_put(THIS_MODULE);
+}
+
+/**
+ * interpose_unhook() - the live device's writes go as they did before; the origin is lost with that
+ * Context: a message; sleeps up to @deadline_ms.
+ * Return: 0, also if there was no hook; -ETIMEDOUT: writes do not end, nothing was done.
+ */
+int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms)
+{
+	ktime_t deadline = ktime_add_ms(ktime_get(), deadline_ms);
+	struct interpose_hook *hook;
+	int r = 0;
+
+	mutex_lock(&hooks_mutex);
+	mutex_lock(&origin->change);
+	hook = origin->hook;
+	if (hook)
+		r = hook_end(hook, deadline);
+	mutex_unlock(&origin->change);
+	if (hook && !r)
+		hook_destroy(hook);
+	mutex_unlock(&hooks_mutex);
+	return r;
+}
+
+/* The device went on without us, and nobody is left to ask for it. */
+void interpose_unhook_work(struct work_struct *work)
+{
+	struct interpose_origin *origin = container_of(work, struct interpose_origin, unhook_work);
+
+	while (interpose_unhook(origin, INTERPOSE_DEADLINE_MS_MAX))
+		;
+	interpose_origin_unref(origin);
+}
+
+/* The live device of an origin that has a hook, 0 if it has none.  Context: origin->mutex. */
+dev_t interpose_hook_device(const struct interpose_origin *origin)
+{
+	const struct interpose_hook *hook;
+	dev_t dev = 0;
+
+	rcu_read_lock();
+	hook = READ_ONCE(origin->hook);
+	if (hook)
+		dev = file_bdev(hook->live_handle)->bd_dev;
+	rcu_read_unlock();
+	return dev;
+}
+
+int __init interpose_hook_init(void)
+{
+	int r = 0;
+
+	hooked_writes = KMEM_CACHE(hooked_write, 0);
+	if (!hooked_writes)
+		return -ENOMEM;
+	/* Once and for all: a filter that is freed cannot be set again on every kernel. */
+	if (IS_ENABLED(CONFIG_DYNAMIC_FTRACE))
+		r = ftrace_set_filter_ip(&hook_ops, (unsigned long)submit_bio_noacct, 0, 0);
+	if (r)
+		kmem_cache_destroy(hooked_writes);
+	return r;
+}
+
+void interpose_hook_exit(void)
+{
+	ftrace_free_filter(&hook_ops);
+	kmem_cache_destroy(hooked_writes);
+}

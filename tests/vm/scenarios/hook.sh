@@ -1,0 +1,149 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+#
+# The module's own side of the hook, by dmsetup: partitions of a plain disk, one mounted and at work, one written through
+# its disk; images are compared block by block with copies made while nothing was written.
+
+set -euo pipefail
+
+disk=$DMSNAP_TEST_ORIGIN
+copy=$DMSNAP_TEST_SPARE
+
+clean_up() {
+    local status=$?
+    set +e
+    kill "$load"
+    wait "$load"
+    umount /mnt
+    dmsetup message hook-top-1 0 unhook 10000
+    dmsetup message hook-top-2 0 unhook 10000
+    dmsetup remove hook-image-1
+    dmsetup remove hook-image-2
+    for part in 1 2; do
+        dmsetup remove --retry hook-top-$part
+        dmsetup remove --retry hook-base-$part
+        delpart "$disk" $part
+    done
+    dmsnap detach --force --yes plain
+    dmsetup remove --retry plain
+    exit $status
+} >/dev/null 2>&1
+
+load=
+trap clean_up EXIT
+
+number() { stat -L -c '%Hr:%Lr' "$1"; }
+
+# hook PART FREEZE_LIST
+hook() {
+    local part=$1 length
+    length=$(blockdev --getsz "$disk$part")
+    dmsetup create "hook-base-$part" --table "0 $length interpose-base $(number "$disk$part") 0"
+    dmsetup create "hook-top-$part" --table "0 $length interpose $(number "/dev/mapper/hook-base-$part") 0 $(cat /proc/sys/kernel/random/uuid) 32"
+    dmsetup message "hook-top-$part" 0 hook 10000 "$2"
+    dmsetup status "hook-top-$part" | grep -q " $(number "$disk$part")\$"
+}
+
+# take PART NAME KIND FREEZE_LIST: prints the generation and the id.
+take() {
+    dmsetup message "hook-top-$1" 0 take "$(cat /proc/sys/kernel/random/uuid)" "$3" "$2" - 10000 "$4" | awk '{ print $1, $2 }'
+}
+
+# image PART GENERATION ID
+image() {
+    local length uuid
+    length=$(blockdev --getsz "$disk$1")
+    uuid=$(dmsetup table "hook-top-$1" | awk '{ print $6 }')
+    dmsetup create -r "hook-image-$1" --table "0 $length interpose-image $uuid $2 $3"
+}
+
+# same PART: its image is as the copy.
+same() {
+    echo 3 >/proc/sys/vm/drop_caches
+    cmp -n $(($(blockdev --getsz "$disk$1") * 512)) "/dev/mapper/hook-image-$1" "$copy"
+}
+
+# copied PART
+copied() {
+    dd if="$disk$1" of="$copy" bs=1M iflag=direct oflag=direct status=none
+}
+
+echo "== a store"
+dmsetup create plain --table "0 65536 linear $copy 2097152"
+dmsnap create -n keep --store "$DMSNAP_TEST_STORE" plain
+store=$(dmsetup status --target interpose-store | awk '{ print $6 }')
+
+echo "== a partition that is mounted and written to"
+addpart "$disk" 1 2048 393216
+addpart "$disk" 2 395264 65536
+udevadm settle
+mkfs.ext4 -q "${disk}1"
+mount "${disk}1" /mnt
+fio --name=load --directory=/mnt --size=24m --rw=randrw --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
+    --direct=1 --ioengine=libaio --iodepth=8 --time_based --runtime=600 --output=/tmp/fio &
+load=$!
+hook 1 "$(number "${disk}1")"
+if dmsetup remove hook-top-1; then exit 1; fi
+dmsetup message hook-top-1 0 store "$store"
+fsfreeze -f /mnt
+copied 1
+point=$(take 1 s1 snapshot "$(number "${disk}1")")
+fsfreeze -u /mnt
+# shellcheck disable=SC2086  # two words
+image 1 $point
+same 1
+sleep 5
+same 1
+kill -0 "$load"
+dmsetup status hook-top-1
+
+echo "== writes go on while the hook goes and comes"
+dmsetup remove hook-image-1
+dmsetup message hook-top-1 0 unhook 10000
+dmsetup status hook-top-1 | grep -w lost
+dmsetup remove --retry hook-top-1
+dmsetup remove --retry hook-base-1
+for _ in 1 2 3; do
+    hook 1 "$(number "${disk}1")"
+    dmsetup message hook-top-1 0 unhook 10000
+    dmsetup remove --retry hook-top-1
+    dmsetup remove --retry hook-base-1
+done
+kill -0 "$load"
+kill -INT "$load"
+wait "$load" || true # it tells of the signal
+grep 'err= 0' /tmp/fio
+load=
+umount /mnt
+e2fsck -fn "${disk}1"
+
+echo "== a partition that is written through its disk"
+dd if=/dev/urandom of="${disk}2" bs=1M oflag=direct status=none || true
+hook 2 -
+dmsetup message hook-top-2 0 store "$store"
+copied 2
+point=$(take 2 s2 snapshot -)
+# shellcheck disable=SC2086  # two words
+image 2 $point
+# 64 KiB at 1 MiB of the partition.
+dd if=/dev/zero of="$disk" bs=64k count=1 seek=$(((395264 + 2048) / 128)) oflag=direct status=none
+if cmp -s -n $((65536 * 512)) "${disk}2" "$copy"; then exit 1; fi
+same 2
+# shellcheck disable=SC2086  # two words
+changed=$(set -- $point && dmsetup message hook-top-2 0 changed "$1" "$2" now 0 | tail -n +2)
+echo "changed: $changed"
+[ "$changed" = "2048 128" ]
+
+echo "== what lies beside it is not noted"
+dd if=/dev/zero of="$disk" bs=64k count=1 oflag=direct status=none
+# shellcheck disable=SC2086  # two words
+[ "$(set -- $point && dmsetup message hook-top-2 0 changed "$1" "$2" now 0 | tail -n +2)" = "$changed" ]
+same 2
+
+echo "== a write over its border ends the chain"
+dd if=/dev/zero of="$disk" bs=64k count=1 seek=$((395264 / 128)) oflag=direct status=none
+dmsetup status hook-top-2 | grep -vw lost
+dd if=/dev/zero of="$disk" bs=96k count=1 seek=$((395264 / 192)) oflag=direct status=none
+dmsetup status hook-top-2 | grep -w lost
+if dd if=/dev/mapper/hook-image-2 of=/dev/null bs=64k count=1 iflag=direct status=none; then exit 1; fi
