@@ -109,6 +109,30 @@ static inline void compat_dm_dev_set_file(struct dm_dev *dev, struct file *handl
 #define blk_mq_unfreeze_queue_nomemrestore blk_mq_unfreeze_queue
 #endif
 
+/* Until v6.5 some drivers wrote pages for whoever asked them, without a bio. */
+static inline bool compat_has_rw_page(const struct gendisk *disk)
+{
+#ifdef HAVE_RW_PAGE
+	return disk->fops->rw_page;
+#else
+	return false;
+#endif
+}
+
+#ifndef DM_TARGET_ATOMIC_WRITES
+#define DM_TARGET_ATOMIC_WRITES 0
+#endif
+
+/* From v6.11 on devices write atomically; only later can a target pass that on. */
+static inline bool compat_loses_atomic(struct block_device *bdev)
+{
+#ifdef HAVE_ATOMIC_WRITE
+	return !DM_TARGET_ATOMIC_WRITES && bdev_can_atomic_write(bdev);
+#else
+	return false;
+#endif
+}
+
 /* The @n-th argument of the function that ftrace calls us for; v6.2, 94d095ffa0e1 ("ftrace: abstract ...") */
 #ifdef HAVE_FTRACE_REGS_GET_ARGUMENT
 #define compat_ftrace_argument ftrace_regs_get_argument

@@ -92,6 +92,10 @@ static char *live_error(const struct interpose_base *base)
 		return "zoned live device is not supported";
 	if (blk_get_integrity(live->bd_disk))
 		return "live device with integrity data is not supported";
+	if (compat_has_rw_page(live->bd_disk))
+		return "live device that writes pages without bios is not supported";
+	if (compat_loses_atomic(live))
+		return "live device with atomic writes is not supported on this kernel";
 	return NULL;
 }
 
@@ -148,6 +152,7 @@ static int base_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	ti->private = base;
 	ti->per_io_data_size = sizeof(struct base_bio);
 	ti->num_flush_bios = 1;
+	ti->flush_supported = 1; /* the live device decides, whose cache may be switched any time */
 	ti->num_discard_bios = 1;
 	ti->num_secure_erase_bios = 1;
 	ti->num_write_zeroes_bios = 1;
@@ -183,6 +188,11 @@ static void set_active(struct interpose_base *base, bool active)
 	mutex_lock(&bases_mutex);
 	base->active = active;
 	mutex_unlock(&bases_mutex);
+}
+
+static void base_presuspend(struct dm_target *ti)
+{
+	interpose_hook_lose_base(base_disk(ti->private));
 }
 
 static void base_postsuspend(struct dm_target *ti)
@@ -228,11 +238,12 @@ static int base_iterate_devices(struct dm_target *ti, iterate_devices_callout_fn
 struct target_type interpose_base_target = {
 	.name = INTERPOSE_TARGET_BASE,
 	.version = { INTERPOSE_INTERFACE, INTERPOSE_VERSION_MINOR, INTERPOSE_VERSION_PATCH },
-	.features = DM_TARGET_SINGLETON | DM_TARGET_NOWAIT,
+	.features = DM_TARGET_SINGLETON | DM_TARGET_NOWAIT | DM_TARGET_ATOMIC_WRITES,
 	.module = THIS_MODULE,
 	.ctr = base_ctr,
 	.dtr = base_dtr,
 	.map = base_map,
+	.presuspend = base_presuspend,
 	.postsuspend = base_postsuspend,
 	.preresume = base_preresume,
 	.status = base_status,

@@ -13,16 +13,19 @@
  * sectors, so that writes through the disk, a partition, or one that was made later are all seen.
  *
  * Own bios are told by who ends them *and* for which origin: md-linear and raid0 hand a bio to their member as it is.
+ * Every write that the hook lets go or turns is wrapped until it ends: users counts them all, so that the top device stays
+ * until the last that was turned has come back, and the gate those that were let go.
  *
  * The gap: a write that came before the hook and lands after it was seen by nobody.  hook_drain() waits for those:
  *   filesystems   frozen meanwhile, so that they have none
  *   tasks         in submit_bio_noacct() already: one grace period of tasks
- *   the queue     requests: frozen once; the bios of a device without requests: as its statistics count them
+ *   the queue     frozen once; and the bios that a device without requests has under way, as its statistics count them
  */
 #include <linux/blk-mq.h>
 #include <linux/delay.h>
 #include <linux/ftrace.h>
 #include <linux/hash.h>
+#include <linux/mempool.h>
 #include <linux/module.h>
 #include <linux/part_stat.h>
 #include <linux/rculist.h>
@@ -31,6 +34,8 @@
 #include "dm-interpose.h"
 
 #define HOOK_BITS 6
+/* Writes that can be wrapped when there is no memory, of all origins. */
+#define HOOKED_RESERVE 256
 /* How long hook_drain() sleeps between two looks. */
 #define DRAIN_PAUSE_MS 5
 
@@ -40,23 +45,36 @@ struct interpose_hook {
 	sector_t first; /* of the disk */
 	sector_t end;
 	struct gendisk *through; /* the base device: what it sends passes */
+	struct block_device *live;
 	struct block_device *top;
 	struct interpose_origin *origin;
 	struct file *live_handle;
 	struct file *top_handle; /* keeps the top device from being removed */
+	struct percpu_ref users; /* the registry, and every hooked_write */
+	struct work_struct free_work;
 };
 
-/* A write on its way to the live device, counted by the gate of its origin. */
+/* A write on its way. */
 struct hooked_write {
-	struct interpose_origin *origin;
+	struct interpose_hook *hook;
 	bio_end_io_t *end_io;
 	void *private;
+	bool counted; /* by the gate: it goes to the live device */
+};
+
+/* Writes that have ended, on this processor: bios that are chained would end each other without end on one stack. */
+struct hooked_ends {
+	struct bio_list bios;
+	bool running;
 };
 
 static DEFINE_MUTEX(hooks_mutex); /* outside of origin->change */
 static struct hlist_head registry[1 << HOOK_BITS]; /* hooks_mutex writes, RCU reads */
 static unsigned int nr_hooks; /* hooks_mutex */
-static struct kmem_cache *hooked_writes;
+static struct kmem_cache *hooked_cache;
+static mempool_t *hooked_writes;
+static DEFINE_PER_CPU(struct hooked_ends, hooked_ends);
+static bool callback_possible;
 
 static struct hlist_head *hook_bucket(const struct gendisk *disk)
 {
@@ -69,50 +87,77 @@ static struct hlist_head *hook_bucket(const struct gendisk *disk)
  * bio_endio() once more: the one who ends it may be bio_chain_endio(), which nobody else may call.  It is done
  * with the bio's cgroup by now, but not with what its throttles noted.
  */
-static void hooked_end_io(struct bio *bio)
+static void end_hooked(struct bio *bio)
 {
 	struct hooked_write *write = bio->bi_private;
-	struct interpose_origin *origin = write->origin;
+	struct interpose_hook *hook = write->hook;
+	bool counted = write->counted;
 
 	bio->bi_end_io = write->end_io;
 	bio->bi_private = write->private;
-	kmem_cache_free(hooked_writes, write);
+	mempool_free(write, hooked_writes);
 	bio_clear_flag(bio, BIO_QOS_THROTTLED);
 	bio_clear_flag(bio, BIO_QOS_MERGED);
 	bio_endio(bio);
-	interpose_gate_leave(origin);
+	if (counted)
+		interpose_gate_leave(hook->origin);
+	percpu_ref_put(&hook->users);
+}
+
+/* The outermost one on this processor ends them all. */
+static void hooked_end_io(struct bio *bio)
+{
+	struct hooked_ends *ends;
+	unsigned long flags;
+	bool nested;
+
+	preempt_disable();
+	ends = this_cpu_ptr(&hooked_ends);
+	local_irq_save(flags);
+	bio_list_add(&ends->bios, bio);
+	nested = ends->running;
+	ends->running = true;
+	while (!nested && (bio = bio_list_pop(&ends->bios))) {
+		local_irq_restore(flags);
+		end_hooked(bio);
+		local_irq_save(flags);
+	}
+	if (!nested)
+		ends->running = false;
+	local_irq_restore(flags);
+	preempt_enable();
 }
 
 static bool is_own(const struct interpose_hook *hook, struct bio *bio)
 {
 	if (bio->bi_end_io == hooked_end_io)
-		return ((struct hooked_write *)bio->bi_private)->origin == hook->origin;
+		return ((struct hooked_write *)bio->bi_private)->hook->origin == hook->origin;
 	return interpose_base_sent(bio, hook->through);
 }
 
-/* Counts a write that may go as it is.  Return: whether it may; else it must be turned to the top device. */
-static bool hook_let_go(const struct interpose_hook *hook, struct bio *bio, sector_t first)
+static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooked_write *write,
+		      bool counted)
 {
-	struct interpose_origin *origin = hook->origin;
-	struct chunk_range range =
-		chunks_touched(first - hook->first, bio_sectors(bio), origin->chunk_shift);
-	struct hooked_write *write;
-
-	if (!percpu_ref_tryget_live(&origin->gate))
-		return false;
-	if (!READ_ONCE(origin->active) || !interpose_write_goes(origin, bio_op(bio), range))
-		goto leave;
-	write = kmem_cache_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
-	if (!write)
-		goto leave;
-	write->origin = origin;
+	percpu_ref_get(&hook->users);
+	write->hook = hook;
+	write->counted = counted;
 	write->end_io = bio->bi_end_io;
 	write->private = bio->bi_private;
 	bio->bi_private = write;
 	bio->bi_end_io = hooked_end_io;
-	return true;
+}
 
-leave:
+/* Return: whether a write may go as it is, counted by the gate; else it must be turned to the top device. */
+static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t first)
+{
+	struct interpose_origin *origin = hook->origin;
+	struct chunk_range range =
+		chunks_touched(first - hook->first, bio_sectors(bio), origin->chunk_shift);
+
+	if (!percpu_ref_tryget_live(&origin->gate))
+		return false;
+	if (READ_ONCE(origin->active) && interpose_write_goes(origin, bio_op(bio), range))
+		return true;
 	interpose_gate_leave(origin);
 	return false;
 }
@@ -124,24 +169,39 @@ static void hook_turn(const struct interpose_hook *hook, struct bio *bio, sector
 	bio_set_dev(bio, hook->top);
 }
 
+/* Whether a write lies where the live device was when the hook began, and nothing else does. */
+static bool hook_covers(const struct interpose_hook *hook, sector_t first, sector_t end)
+{
+	return first >= hook->first && end <= hook->end &&
+	       bdev_nr_sectors(hook->live) >= hook->end - hook->first;
+}
+
 /* Return: whether the bio goes another way now. */
-static bool hook_bio(const struct interpose_hook *hook, struct bio *bio, sector_t first)
+static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t first)
 {
 	sector_t end = first + bio_sectors(bio);
+	struct hooked_write *write;
+	bool counted;
 
-	if (end <= hook->first || first >= hook->end || is_own(hook, bio))
+	if (end <= hook->first || (first >= hook->end && bio->bi_bdev != hook->live))
 		return false;
-	if (READ_ONCE(hook->origin->gone))
+	if (is_own(hook, bio) || READ_ONCE(hook->origin->gone))
 		return false;
-	if (first < hook->first || end > hook->end) {
-		/* It writes over the border of what we know: no part of it can be kept. */
+	write = mempool_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
+	if (!write || !hook_covers(hook, first, end)) {
+		/* What is not counted, or goes over the border, cannot be kept: the device goes on without us. */
+		if (write)
+			mempool_free(write, hooked_writes);
 		interpose_origin_forsake(hook->origin);
 		return false;
 	}
-	if (hook_let_go(hook, bio, first))
-		return false;
-	hook_turn(hook, bio, first);
-	return true;
+	if (!queue_is_mq(hook->disk->queue))
+		bio_clear_polled(bio); /* such a device keeps a list of its own in bi_private */
+	counted = hook_let_go(hook, bio, first);
+	hook_wrap(hook, bio, write, counted);
+	if (!counted)
+		hook_turn(hook, bio, first);
+	return !counted;
 }
 
 /*
@@ -199,8 +259,7 @@ static struct ftrace_ops hook_ops = {
 static int callback_get(void)
 {
 	lockdep_assert_held(&hooks_mutex);
-	if (!nr_hooks &&
-	    (!IS_ENABLED(CONFIG_DYNAMIC_FTRACE) || register_ftrace_function(&hook_ops)))
+	if (!nr_hooks && (!callback_possible || register_ftrace_function(&hook_ops)))
 		return -EOPNOTSUPP;
 	nr_hooks++;
 	return 0;
@@ -215,11 +274,12 @@ static void callback_put(void)
 
 /* The gap */
 
-/* Writes that a device without requests has under way, as it counts them itself. */
-static unsigned long writes_in_flight(struct gendisk *disk)
+/* Writes that a device without requests has under way, as it counts them itself: on any processor, so any may be negative. */
+static long writes_in_flight(struct gendisk *disk)
 {
 	struct block_device *bdev;
-	unsigned long index, writes = 0;
+	unsigned long index;
+	long writes = 0;
 	int cpu;
 
 	rcu_read_lock();
@@ -230,7 +290,8 @@ static unsigned long writes_in_flight(struct gendisk *disk)
 	return writes;
 }
 
-static int drain_requests(struct request_queue *q, ktime_t deadline)
+/* Waits for those who are inside of the device's submission, and for requests. */
+static int drain_queue(struct request_queue *q, ktime_t deadline)
 {
 	s64 left = max_t(s64, ktime_ms_delta(deadline, ktime_get()), 1);
 	int r;
@@ -244,9 +305,11 @@ static int drain_requests(struct request_queue *q, ktime_t deadline)
 /* Waits for the writes that came before the hook.  Context: the gate is closed, so that no others come; sleeps. */
 static int hook_drain(struct gendisk *disk, ktime_t deadline)
 {
-	if (queue_is_mq(disk->queue))
-		return drain_requests(disk->queue, deadline);
-	while (writes_in_flight(disk)) {
+	int r = drain_queue(disk->queue, deadline);
+
+	if (r || queue_is_mq(disk->queue))
+		return r;
+	while (writes_in_flight(disk) > 0) {
 		if (ktime_after(ktime_get(), deadline))
 			return -ETIMEDOUT;
 		msleep(DRAIN_PAUSE_MS);
@@ -256,46 +319,82 @@ static int hook_drain(struct gendisk *disk, ktime_t deadline)
 
 /* Hooking */
 
+static void put_handle(struct file **handle)
+{
+	if (!IS_ERR_OR_NULL(*handle))
+		bdev_fput(*handle);
+	*handle = NULL;
+}
+
 static void hook_free(struct interpose_hook *hook)
 {
-	if (!hook)
-		return;
-	if (!IS_ERR_OR_NULL(hook->top_handle))
-		bdev_fput(hook->top_handle);
-	if (!IS_ERR_OR_NULL(hook->live_handle))
-		bdev_fput(hook->live_handle);
+	put_handle(&hook->top_handle);
+	put_handle(&hook->live_handle);
 	if (hook->origin)
 		interpose_origin_unref(hook->origin);
+	percpu_ref_exit(&hook->users);
 	kfree(hook);
+	module_put(THIS_MODULE);
+}
+
+/* Its last write has ended.  The module's end waits for this work. */
+static void free_work(struct work_struct *work)
+{
+	synchronize_rcu_tasks(); /* whoever put the last reference may still be on its way out */
+	hook_free(container_of(work, struct interpose_hook, free_work));
+}
+
+static void hook_unused(struct percpu_ref *users)
+{
+	queue_work(interpose_point_wq,
+		   &container_of(users, struct interpose_hook, users)->free_work);
+}
+
+/* Context: origin->change, and its table is active. */
+static int hook_open(struct interpose_hook *hook, struct interpose *ip)
+{
+	struct interpose_origin *origin = ip->origin;
+	struct interpose_area area;
+
+	hook->through = ip->base->bdev->bd_disk;
+	if (ip->start || interpose_base_area(hook->through, &area) ||
+	    area.sectors != origin->length)
+		return -EINVAL;
+	hook->live_handle = bdev_file_open_by_dev(area.live, BLK_OPEN_READ, NULL, NULL);
+	if (IS_ERR(hook->live_handle))
+		return -ENODEV;
+	hook->top_handle =
+		bdev_file_open_by_dev(disk_devt(dm_disk(origin->md)), BLK_OPEN_READ, NULL, NULL);
+	if (IS_ERR(hook->top_handle))
+		return -ENODEV;
+	hook->live = file_bdev(hook->live_handle);
+	hook->disk = hook->live->bd_disk;
+	hook->first = area.first;
+	hook->end = area.first + area.sectors;
+	hook->top = file_bdev(hook->top_handle);
+	hook->origin = interpose_origin_ref(origin);
+	return 0;
 }
 
 /* Context: origin->change, and its table is active. */
 static struct interpose_hook *hook_alloc(struct interpose *ip)
 {
-	struct interpose_origin *origin = ip->origin;
 	struct interpose_hook *hook = kzalloc(sizeof(*hook), GFP_KERNEL);
-	struct interpose_area area;
+	int r;
 
 	if (!hook)
 		return ERR_PTR(-ENOMEM);
-	hook->through = ip->base->bdev->bd_disk;
-	if (ip->start || interpose_base_area(hook->through, &area) ||
-	    area.sectors != origin->length) {
-		hook_free(hook);
-		return ERR_PTR(-EINVAL);
+	if (percpu_ref_init(&hook->users, hook_unused, 0, GFP_KERNEL)) {
+		kfree(hook);
+		return ERR_PTR(-ENOMEM);
 	}
-	hook->live_handle = bdev_file_open_by_dev(area.live, BLK_OPEN_READ, NULL, NULL);
-	hook->top_handle =
-		bdev_file_open_by_dev(disk_devt(dm_disk(origin->md)), BLK_OPEN_READ, NULL, NULL);
-	if (IS_ERR(hook->live_handle) || IS_ERR(hook->top_handle)) {
+	INIT_WORK(&hook->free_work, free_work);
+	__module_get(THIS_MODULE);
+	r = hook_open(hook, ip);
+	if (r) {
 		hook_free(hook);
-		return ERR_PTR(-ENODEV);
+		return ERR_PTR(r);
 	}
-	hook->disk = file_bdev(hook->live_handle)->bd_disk;
-	hook->first = area.first;
-	hook->end = area.first + area.sectors;
-	hook->top = file_bdev(hook->top_handle);
-	hook->origin = interpose_origin_ref(origin);
 	return hook;
 }
 
@@ -313,11 +412,12 @@ static bool hook_overlaps(const struct interpose_hook *hook)
 
 static void hook_insert(struct interpose_hook *hook)
 {
+	hook->origin->hooked = true;
 	hlist_add_head_rcu(&hook->node, hook_bucket(hook->disk));
 	WRITE_ONCE(hook->origin->hook, hook);
 }
 
-/* From here on its bios go as they did before.  Context: the gate is closed and drained, or no point was taken. */
+/* From here on its bios go as they did before.  To be followed by hook_retire(). */
 static void hook_remove(struct interpose_hook *hook)
 {
 	hlist_del_rcu(&hook->node);
@@ -339,8 +439,6 @@ static int hook_insert_drained(struct interpose_hook *hook, ktime_t deadline)
 		hook_remove(hook);
 	interpose_gate_open(origin);
 	interpose_gate_relax(origin);
-	if (r)
-		synchronize_rcu();
 	return r;
 }
 
@@ -356,6 +454,14 @@ static int hook_insert_frozen(struct interpose_hook *hook,
 	r = hook_insert_drained(hook, deadline);
 	interpose_thaw(&frozen);
 	return r;
+}
+
+/* After its removal: memory goes with the last of its writes, which nobody needs to wait for. */
+static void hook_retire(struct interpose_hook *hook)
+{
+	synchronize_rcu();
+	percpu_ref_kill(&hook->users);
+	callback_put();
 }
 
 /* Why no hook can be made now, 0 if one can.  Context: origin->change. */
@@ -379,18 +485,13 @@ static int hook_make(struct interpose *ip, const struct interpose_hook_request *
 	if (IS_ERR(hook))
 		return PTR_ERR(hook);
 	r = hook_overlaps(hook) ? -EBUSY : callback_get();
-	if (r)
-		goto free_hook;
+	if (r) {
+		hook_free(hook);
+		return r;
+	}
 	r = hook_insert_frozen(hook, request);
 	if (r)
-		goto put_callback;
-	__module_get(THIS_MODULE);
-	return 0;
-
-put_callback:
-	callback_put();
-free_hook:
-	hook_free(hook);
+		hook_retire(hook);
 	return r;
 }
 
@@ -413,12 +514,16 @@ int interpose_hook(struct interpose *ip, const struct interpose_hook_request *re
 	return r;
 }
 
-/* Ends the hook between two sets of writes.  Context: hooks_mutex and origin->change. */
+/* Ends the hook between two sets of writes; of a lost origin at once.  Context: hooks_mutex and origin->change. */
 static int hook_end(struct interpose_hook *hook, ktime_t deadline)
 {
 	struct interpose_origin *origin = hook->origin;
 	int r;
 
+	if (READ_ONCE(origin->gone)) {
+		hook_remove(hook);
+		return 0;
+	}
 	interpose_gate_prepare(origin);
 	r = interpose_gate_close(origin, deadline);
 	if (!r) {
@@ -428,14 +533,6 @@ static int hook_end(struct interpose_hook *hook, ktime_t deadline)
 	interpose_gate_open(origin);
 	interpose_gate_relax(origin);
 	return r;
-}
-
-static void hook_destroy(struct interpose_hook *hook)
-{
-	synchronize_rcu();
-	hook_free(hook);
-	callback_put();
-	module_put(THIS_MODULE);
 }
 
 /**
@@ -456,19 +553,55 @@ int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms)
 		r = hook_end(hook, deadline);
 	mutex_unlock(&origin->change);
 	if (hook && !r)
-		hook_destroy(hook);
+		hook_retire(hook);
 	mutex_unlock(&hooks_mutex);
 	return r;
 }
 
-/* The device went on without us, and nobody is left to ask for it. */
+/* The origin is lost: there is no set of writes to end between, and nobody to wait for. */
 void interpose_unhook_work(struct work_struct *work)
 {
 	struct interpose_origin *origin = container_of(work, struct interpose_origin, unhook_work);
+	struct interpose_hook *hook;
 
-	while (interpose_unhook(origin, INTERPOSE_DEADLINE_MS_MAX))
-		;
+	mutex_lock(&hooks_mutex);
+	hook = origin->hook;
+	if (hook) {
+		hook_remove(hook);
+		hook_retire(hook);
+	}
+	mutex_unlock(&hooks_mutex);
 	interpose_origin_unref(origin);
+}
+
+static void hook_lose(struct interpose_origin *origin)
+{
+	interpose_origin_forsake(origin);
+	interpose_origin_unhook_soon(origin);
+}
+
+/**
+ * interpose_hook_lose_base() - a base device is being suspended: what is turned might wait for ever, or meet another table
+ * Context: presuspend.
+ */
+void interpose_hook_lose_base(const struct gendisk *through)
+{
+	struct interpose_hook *hook;
+	unsigned int i;
+
+	rcu_read_lock();
+	for (i = 0; i < ARRAY_SIZE(registry); i++)
+		hlist_for_each_entry_rcu(hook, &registry[i], node)
+			if (hook->through == through)
+				hook_lose(hook->origin);
+	rcu_read_unlock();
+}
+
+/* The same for the top device.  Context: presuspend. */
+void interpose_hook_lose_top(struct interpose_origin *origin)
+{
+	if (READ_ONCE(origin->hook))
+		hook_lose(origin);
 }
 
 /* The live device of an origin that has a hook, 0 if it has none.  Context: origin->mutex. */
@@ -480,28 +613,32 @@ dev_t interpose_hook_device(const struct interpose_origin *origin)
 	rcu_read_lock();
 	hook = READ_ONCE(origin->hook);
 	if (hook)
-		dev = file_bdev(hook->live_handle)->bd_dev;
+		dev = hook->live->bd_dev;
 	rcu_read_unlock();
 	return dev;
 }
 
 int __init interpose_hook_init(void)
 {
-	int r = 0;
-
-	hooked_writes = KMEM_CACHE(hooked_write, 0);
-	if (!hooked_writes)
+	hooked_cache = KMEM_CACHE(hooked_write, 0);
+	if (!hooked_cache)
 		return -ENOMEM;
+	hooked_writes = mempool_create_slab_pool(HOOKED_RESERVE, hooked_cache);
+	if (!hooked_writes) {
+		kmem_cache_destroy(hooked_cache);
+		return -ENOMEM;
+	}
 	/* Once and for all: a filter that is freed cannot be set again on every kernel. */
-	if (IS_ENABLED(CONFIG_DYNAMIC_FTRACE))
-		r = ftrace_set_filter_ip(&hook_ops, (unsigned long)submit_bio_noacct, 0, 0);
-	if (r)
-		kmem_cache_destroy(hooked_writes);
-	return r;
+	callback_possible =
+		IS_ENABLED(CONFIG_DYNAMIC_FTRACE) &&
+		!ftrace_set_filter_ip(&hook_ops, (unsigned long)submit_bio_noacct, 0, 0);
+	return 0;
 }
 
 void interpose_hook_exit(void)
 {
-	ftrace_free_filter(&hook_ops);
-	kmem_cache_destroy(hooked_writes);
+	if (callback_possible)
+		ftrace_free_filter(&hook_ops);
+	mempool_destroy(hooked_writes);
+	kmem_cache_destroy(hooked_cache);
 }

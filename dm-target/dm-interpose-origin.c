@@ -76,6 +76,12 @@ void interpose_origin_event(struct interpose_origin *origin)
 	origin_queue(origin, interpose_point_wq, &origin->event_work);
 }
 
+/* A worker takes the hook away.  Context: any that holds the origin. */
+void interpose_origin_unhook_soon(struct interpose_origin *origin)
+{
+	origin_queue(origin, interpose_point_wq, &origin->unhook_work);
+}
+
 static void unpark_work(struct work_struct *work)
 {
 	struct interpose_origin *origin = container_of(work, struct interpose_origin, unpark_work);
@@ -427,6 +433,8 @@ static char *handover_error(struct interpose_origin *origin, const struct interp
 {
 	if (origin->md != dm_table_get_md(ip->ti->table))
 		return "origin uuid is in use on another device";
+	if (READ_ONCE(origin->hook))
+		return "origin has a hook: its table cannot be replaced";
 	if (!READ_ONCE(origin->active))
 		return "origin is suspended: its table can only be replaced while it is active";
 	if (ip->ti->len < READ_ONCE(origin->length))
@@ -531,7 +539,7 @@ void interpose_origin_put(struct interpose *ip)
 	if (!last)
 		return;
 	if (READ_ONCE(origin->hook))
-		origin_queue(origin, interpose_point_wq, &origin->unhook_work);
+		interpose_origin_unhook_soon(origin);
 	interpose_origin_unref(origin);
 }
 
@@ -660,8 +668,8 @@ void interpose_origin_deactivate(struct interpose *ip)
 	origin->writes = device_writes(origin);
 	set_active(origin, NULL);
 	mutex_unlock(&origin->mutex);
-	if (READ_ONCE(origin->hook))
-		synchronize_rcu(); /* it looks at no map of ours from here on */
+	if (READ_ONCE(origin->hooked))
+		synchronize_rcu(); /* the callback looks at no map of ours from here on */
 }
 
 /* The origin with a reference, NULL if there is none; for an image.  Context: sleeps. */

@@ -187,9 +187,12 @@ static bool name_taken(struct interpose_origin *origin, const char *name,
 static int take_obstacle(struct take *take)
 {
 	struct interpose_origin *origin = take->origin;
+	struct interpose_area area;
 
 	if (origin->barred || !origin->active)
 		return -EBUSY;
+	if (!origin->hook && !interpose_base_area(origin->active->base->bdev->bd_disk, &area))
+		return -ENOLINK;
 	if (name_taken(origin, take->point->label.name, NULL))
 		return -EEXIST;
 	if (origin->nr_points == INTERPOSE_POINTS_MAX)

@@ -210,6 +210,7 @@ static void interpose_presuspend(struct dm_target *ti)
 {
 	struct interpose *ip = ti->private;
 
+	interpose_hook_lose_top(ip->origin);
 	interpose_origin_bar(ip->origin, true);
 }
 
@@ -336,7 +337,7 @@ static int interpose_iterate_devices(struct dm_target *ti, iterate_devices_callo
 struct target_type interpose_target = {
 	.name = INTERPOSE_TARGET,
 	.version = { INTERPOSE_INTERFACE, INTERPOSE_VERSION_MINOR, INTERPOSE_VERSION_PATCH },
-	.features = DM_TARGET_SINGLETON | DM_TARGET_NOWAIT,
+	.features = DM_TARGET_SINGLETON | DM_TARGET_NOWAIT | DM_TARGET_ATOMIC_WRITES,
 	.module = THIS_MODULE,
 	.ctr = interpose_ctr,
 	.dtr = interpose_dtr,

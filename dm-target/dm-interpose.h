@@ -12,6 +12,7 @@
  * memory goes with the last image.  A point lives until it is dropped, and not while an image of it exists.
  *
  * Locks, outermost first:
+ *   hooks_mutex     dm-interpose-hook.c: which origins have a hook; held while one comes or goes
  *   origins_mutex   the list of origins; which tables belong to one
  *   origin->change  one change of points, or of the store, at a time; held through a whole take
  *   origin->mutex   points, images, active; short, may sleep for memory only
@@ -98,8 +99,8 @@ struct interpose_origin {
 	dev_t base; /* change writes: of the latest table */
 	sector_t start; /* likewise */
 	bool gone; /* lock writes, once: the device went on without us */
-	struct interpose_hook
-		*hook; /* change writes: NULL unless it sees a live device's bios by one */
+	struct interpose_hook *hook; /* hooks_mutex writes: NULL without */
+	bool hooked; /* change writes: once it had one */
 
 	struct mutex change;
 	bool barred; /* change: the device is being suspended, no point may be taken */
@@ -208,6 +209,7 @@ struct interpose_origin *interpose_origin_lookup(const uuid_t *uuid);
 struct interpose_origin *interpose_origin_ref(struct interpose_origin *origin);
 void interpose_origin_unref(struct interpose_origin *origin);
 bool interpose_origin_forsake(struct interpose_origin *origin);
+void interpose_origin_unhook_soon(struct interpose_origin *origin);
 void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose_failure failure);
 void interpose_origin_event(struct interpose_origin *origin);
 bool interpose_snapshot_valid(struct interpose_origin *origin, u64 id);
@@ -287,6 +289,8 @@ struct interpose_hook_request {
 int interpose_hook(struct interpose *ip, const struct interpose_hook_request *request);
 int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms);
 void interpose_unhook_work(struct work_struct *work);
+void interpose_hook_lose_base(const struct gendisk *through);
+void interpose_hook_lose_top(struct interpose_origin *origin);
 dev_t interpose_hook_device(const struct interpose_origin *origin);
 int interpose_hook_init(void);
 void interpose_hook_exit(void);

@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "log.h"
 #include "ops/attach.h"
+#include "point_words.h"
 #include "session.h"
 
 #include <fmt/format.h>
@@ -13,6 +14,7 @@ namespace {
 
 constexpr Option options[] = {
     {"chunksize,c", "SIZE", "unit of tracking and copying, 4k to 1m, 16k unless given; default unit k"},
+    {"deadline", "SECONDS", "how long the hook's freezing and waiting may take, 10 unless given"},
     {"via", "METHOD", "how to see what is written: table, hook, or auto, which is what there is without it"},
 };
 
@@ -32,7 +34,7 @@ Via via_of(const Arguments& arguments)
 int run_attach(const Arguments& arguments)
 {
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
-    AttachWish wish{.via = via_of(arguments)};
+    AttachWish wish{.via = via_of(arguments), .deadline = deadline_of(arguments)};
     if (const std::string* size = arguments.value("chunksize"))
         wish.chunk = checked_chunk(parse_size(*size, 'k'));
 
@@ -51,7 +53,7 @@ int run_attach(const Arguments& arguments)
 
 const Command attach_command = {
     .name = "attach",
-    .synopsis = "[-c|--chunksize SIZE] [--via auto|table|hook] [OPTIONS] DEVICE...",
+    .synopsis = "[-c|--chunksize SIZE] [--via auto|table|hook] [--deadline SECONDS] [OPTIONS] DEVICE...",
     .summary = "put the interpose target under a live device",
     .options = options,
     .group = Group::mutates,

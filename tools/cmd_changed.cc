@@ -51,8 +51,11 @@ Error chain_broken(const std::string& device, const char* reason)
 /// A device that is there and not attached has no chain either.
 const OriginState& require_chain(const Machine& machine, const std::string& spec)
 {
-    const BlockDevice block = resolve(spec);
-    if (const OriginState* origin = find_attached(machine, block))
+    const BlockDevice block = resolve_live(machine, spec);
+    const OriginState* origin = find_attached(machine, block);
+    if (origin != nullptr && origin->resized())
+        throw chain_broken(printable(block.name()), "it has another size than when it was attached");
+    if (origin != nullptr)
         return *origin;
     throw chain_broken(printable(block.name()), "it is not attached: its chain of changes has ended");
 }

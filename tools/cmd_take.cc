@@ -6,8 +6,6 @@
 #include "point_words.h"
 #include "session.h"
 
-#include <cmath>
-#include <cstdlib>
 #include <fmt/format.h>
 #include <limits>
 #include <set>
@@ -31,22 +29,6 @@ constexpr Option checkpoint_options[] = {
     {"addtag", "TAG", "a word to find it by; may be repeated"},
     {"deadline", "SECONDS", "how long freezing and waiting may take, 10 unless given"},
 };
-
-std::chrono::milliseconds deadline_of(const Arguments& arguments)
-{
-    const std::string* text = arguments.value("deadline");
-    if (text == nullptr)
-        return std::chrono::milliseconds(INTERPOSE_DEADLINE_MS_DEFAULT);
-    char* end = nullptr;
-    const double seconds = std::strtod(text->c_str(), &end);
-    const double ms = std::ceil(seconds * 1000);
-    if (text->empty() || *end != '\0' || !(ms >= 1 && ms <= INTERPOSE_DEADLINE_MS_MAX))
-        throw Error("deadline \"" + printable(*text) + "\"", "use it",
-            fmt::format("it must be seconds, up to {}", INTERPOSE_DEADLINE_MS_MAX / 1000),
-            fmt::format("{}", INTERPOSE_DEADLINE_MS_DEFAULT / 1000))
-            .as(Fault::usage);
-    return std::chrono::milliseconds(static_cast<std::int64_t>(ms));
-}
 
 PointWish wish_of(const Arguments& arguments, PointKind kind)
 {

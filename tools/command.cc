@@ -149,7 +149,7 @@ std::string help_text(const Command& command)
 
 std::string help_text()
 {
-    std::string text = "dmsnap - snapshots and changed blocks of live device-mapper devices\n\n";
+    std::string text = "dmsnap - snapshots and changed blocks of live block devices\n\n";
     for (const Command* command : all_commands)
         if (!command->hidden)
             text += fmt::format("  {:<11} {}\n", command->name, command->summary);

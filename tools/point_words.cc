@@ -7,7 +7,9 @@
 #include "dm-interpose.h"
 
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <fstream>
 #include <iostream>
@@ -43,6 +45,22 @@ std::optional<Blob> data_of(const Arguments& arguments)
     if (!file)
         throw Error("file \"" + printable(*source) + "\"", "read the data", errno, "a file that can be read");
     return read_data(file, printable(*source));
+}
+
+std::chrono::milliseconds deadline_of(const Arguments& arguments)
+{
+    const std::string* text = arguments.value("deadline");
+    if (text == nullptr)
+        return std::chrono::milliseconds(INTERPOSE_DEADLINE_MS_DEFAULT);
+    char* end = nullptr;
+    const double seconds = std::strtod(text->c_str(), &end);
+    const double ms = std::ceil(seconds * 1000);
+    if (text->empty() || *end != '\0' || !(ms >= 1 && ms <= INTERPOSE_DEADLINE_MS_MAX))
+        throw Error("deadline \"" + printable(*text) + "\"", "use it",
+            fmt::format("it must be seconds, up to {}", INTERPOSE_DEADLINE_MS_MAX / 1000),
+            fmt::format("{}", INTERPOSE_DEADLINE_MS_DEFAULT / 1000))
+            .as(Fault::usage);
+    return std::chrono::milliseconds(static_cast<std::int64_t>(ms));
 }
 
 std::vector<Tag> tags_of(const Arguments& arguments, const std::string& option)

@@ -7,16 +7,20 @@
 #include "base/names.h"
 #include "base/text.h"
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace dmsnap::tool {
 
-// What a point carries besides its name, as the command line gives it.
+// What a point carries besides its name, and how long it may take, as the command line gives it.
 
 /// What --data names; nothing if it was not given.  Throws Error.
 std::optional<Blob> data_of(const Arguments& arguments);
+
+/// What --deadline says, or the default.  Throws Error (Fault::usage).
+std::chrono::milliseconds deadline_of(const Arguments& arguments);
 
 /// The values of an option that takes a tag.  Throws Error (Fault::usage).
 std::vector<Tag> tags_of(const Arguments& arguments, const std::string& option);

@@ -44,6 +44,16 @@ std::string group_of(const BlockDevice& block) { return volume_group_of(block.dm
 
 bool is_dry_run(const Arguments& arguments) { return arguments.has("dry-run") || arguments.has("test"); }
 
+/// A look at everything only for what is not there any more.
+BlockDevice find_live(Dm& dm, const std::string& spec)
+{
+    try {
+        return resolve(spec);
+    } catch (const Error&) {
+        return resolve_live(survey(dm), spec);
+    }
+}
+
 Error not_undone(const Outcome& outcome)
 {
     const Error& error = *outcome.error;
@@ -176,9 +186,9 @@ BlockDevice Change::hold(const std::string& spec)
     // LVM may be at work on it while its lock is waited for.
     constexpr int looks = 3;
     for (int i = 0; i < looks; ++i) {
-        const BlockDevice seen = resolve(spec);
+        const BlockDevice seen = find_live(*dm_, spec);
         bar_lvm(seen);
-        BlockDevice held = resolve(spec);
+        BlockDevice held = find_live(*dm_, spec);
         if (!same_device(seen, held))
             continue;
         if (!left_to_lvm_.contains(group_of(held)))
@@ -281,12 +291,29 @@ const OriginState* find_attached(const Machine& machine, const BlockDevice& bloc
     if (block.is_dm())
         if (const Error* error = machine.why_unread(DmName(block.dm_name)))
             throw *error;
-    return machine.find(block.number);
+    const OriginState* origin = machine.find(block.number);
+    // It may be below a top that could not be read.
+    for (const Error& error : machine.unread)
+        if (origin == nullptr && error.subject().starts_with("dmsnap-top-"))
+            throw error;
+    return origin;
+}
+
+BlockDevice resolve_live(const Machine& machine, const std::string& spec)
+{
+    try {
+        return resolve(spec);
+    } catch (const Error& error) {
+        for (const OriginState& origin : machine.origins)
+            if (origin.pulled() && (spec == origin.device().text() || spec == origin.number().text()))
+                return *origin.live;
+        throw;
+    }
 }
 
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation)
 {
-    const BlockDevice block = resolve(spec);
+    const BlockDevice block = resolve_live(machine, spec);
     if (const OriginState* origin = find_attached(machine, block))
         return *origin;
     throw Error(printable(block.name()), operation, "it is not attached", "dmsnap status shows what is");

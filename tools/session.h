@@ -120,6 +120,8 @@ int exit_code_of(const Error& error);
 const OriginState* find_attached(const Machine& machine, const BlockDevice& block);
 /// Names every origin whose module has another interface than this tool, and which of them to upgrade.
 void warn_of_other_interfaces(const Machine& machine);
+/// What `spec` names, also if it is an attached device that was pulled.  Throws Error.
+BlockDevice resolve_live(const Machine& machine, const std::string& spec);
 /// The attached device that `spec` names.  Throws Error if there is no such device, or it is not attached.
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation);
 

@@ -104,7 +104,8 @@
  * hook <deadline ms> <freeze list>|-
  *     From now on the writes of the live device below the base, which must be an "interpose-base" of the same length, meet
  *     this origin.  Filesystems of the list are frozen meanwhile, as with take, and writes that came before end.  EBUSY: the
- *     live device overlaps one that has a hook, points have been taken, or the device is suspended; ENODEV: a device is
+ *     live device overlaps one that has a hook, points have been taken, or the device is suspended; EINVAL: the base is no
+ *     "interpose-base" of that length; ENODEV: a device is
  *     gone; EOPNOTSUPP: CONFIG_DYNAMIC_FTRACE is missing or sysctl kernel.ftrace_enabled is 0; ETIMEDOUT, ECANCELED as with take; ENOMEM.  No answer.
  * unhook <deadline ms>
  *     They go as they did before, and the origin's points end: its state is INTERPOSE_STATE_LOST.  ETIMEDOUT: writes under
@@ -123,7 +124,8 @@
  *     else has frozen is used as it is and left frozen.  <tags> are separated by commas: INTERPOSE_TAGS_MAX.
  *     Answer: "<generation> <id> <consistency>", consistency being INTERPOSE_CONSISTENCY_*.
  *     EEXIST: another point has that name; ETIMEDOUT: frozen or drained too slowly, nothing was taken;
- *     ENODEV: a snapshot, and no store; EIO: the store has failed; EBUSY: the device is
+ *     ENODEV: a snapshot, and no store; ENOLINK: the base is an "interpose-base", and there is no hook;
+ *     EIO: the store has failed; EBUSY: the device is
  *     suspended, or suspends; EINTR: killed, the point may be taken (the same uuid asks); ECANCELED: a
  *     device of the freeze list cannot be opened or frozen, which the kernel's log names, and nothing was taken; ENOSPC: INTERPOSE_POINTS_MAX reached; ENOMEM.
  * drop <generation> <id>

@@ -6,6 +6,7 @@
 #include "ops/naming.h"
 #include "plan/query.h"
 #include "world/mounts.h"
+#include "world/signature.h"
 #include "world/stack.h"
 #include "world/users.h"
 
@@ -13,6 +14,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fmt/format.h>
+#include <iterator>
 #include <system_error>
 
 namespace fs = std::filesystem;
@@ -185,6 +187,40 @@ FreezeFacts read_freeze_facts(const BlockDevice& block, const Roots& roots)
     return facts;
 }
 
+/// A device and its partitions, or a partition alone.
+std::vector<BlockDevice> with_partitions(const BlockDevice& block, const std::vector<BlockDevice>& above)
+{
+    std::vector<BlockDevice> areas = {block};
+    std::copy_if(above.begin(), above.end(), std::back_inserter(areas),
+        [&](const BlockDevice& upper) { return upper.disk == block.number; });
+    return areas;
+}
+
+/// Whether a device-mapper device of such a uuid sits directly on one of these, or on the disk of one.
+bool is_below(const std::vector<BlockDevice>& areas, std::string_view uuid_begins, const Roots& roots)
+{
+    const auto has_it = [&](const BlockDevice& area) {
+        const auto above = directly_above(area, roots);
+        return std::any_of(above.begin(), above.end(),
+            [&](const BlockDevice& upper) { return upper.dm_uuid.starts_with(uuid_begins); });
+    };
+    return std::any_of(areas.begin(), areas.end(), [&](const BlockDevice& area) {
+        const auto disk = area.disk ? find_block_device(*area.disk, roots) : std::nullopt;
+        return has_it(area) || (disk && uuid_begins == "mpath-" && has_it(*disk));
+    });
+}
+
+/// Of a physical volume.  What cannot be read has none that anybody could use.
+bool has_label(const BlockDevice& block, const Roots& roots)
+{
+    try {
+        const auto signature = find_signature(node_path(block, roots));
+        return signature && signature->physical_volume;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
 /// As its users call it; of one that was pulled, only its number is left.
 BlockDevice live_device(DeviceNumber number, const Roots& roots)
 {
@@ -202,6 +238,20 @@ std::optional<BlockDevice> live_above(const Table& base, const Roots& roots)
     const auto* line = only_line<InterposeBase>(base);
     const auto* number = line != nullptr ? std::get_if<DeviceNumber>(&line->live) : nullptr;
     return number != nullptr ? std::optional(live_device(*number, roots)) : std::nullopt;
+}
+
+/// Nothing if the origin's table is the live device's own.
+std::optional<BlockDevice> live_of(const OriginState& origin, const Roots& roots)
+{
+    if (origin.info.uuid != top_uuid(origin.line.origin))
+        return std::nullopt;
+    if (origin.hooked())
+        return live_device(*origin.status.details->hooked, roots);
+    if (auto live = origin.base ? live_above(origin.base->table, roots) : std::nullopt)
+        return live;
+    BlockDevice unknown; // somebody has given its base another table
+    unknown.kernel_name = origin.name().text();
+    return unknown;
 }
 
 /// One look at everything.
@@ -230,9 +280,11 @@ public:
         for (OriginState& origin : machine_.origins)
             for (const DeviceState& device : machine_.devices)
                 add_parts(origin, device);
-        for (OriginState& origin : machine_.origins)
+        for (OriginState& origin : machine_.origins) {
+            origin.live = live_of(origin, roots_);
             if (origin.lost())
                 add_ended_points(origin);
+        }
         for (const DeviceState& device : machine_.devices)
             if (const auto* line = only_line<InterposeImage>(device.table);
                 line != nullptr && machine_.find_origin(line->origin) == nullptr &&
@@ -281,14 +333,8 @@ private:
         if (line != nullptr && line->origin == origin.line.origin)
             origin.images.push_back(read_image(device, *line, roots_));
         if (origin_of_base(device.info.uuid) == origin.line.origin)
-            add_base(origin, device);
-    }
-
-    void add_base(OriginState& origin, const DeviceState& device)
-    {
-        origin.base = device.info.live_table ? BaseState{device.info, device.table, device.health}
-                                             : BaseState{device.info, device.inactive, device.loaded_health};
-        origin.live = live_above(origin.base->table, roots_);
+            origin.base = device.info.live_table ? BaseState{device.info, device.table, device.health}
+                                                 : BaseState{device.info, device.inactive, device.loaded_health};
     }
 
     Dm& dm_;
@@ -315,8 +361,16 @@ Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots)
 
 void read_use(Candidate& candidate, const Roots& roots)
 {
-    candidate.freeze = read_freeze_facts(candidate.block, roots);
-    candidate.swap = is_swap(candidate.block, roots);
+    const BlockDevice& block = candidate.block;
+    candidate.freeze = read_freeze_facts(block, roots);
+    std::vector<BlockDevice> above = all_above(block, roots);
+    candidate.swap = is_swap(block, roots) || std::any_of(above.begin(), above.end(),
+                                                  [&](const BlockDevice& upper) { return is_swap(upper, roots); });
+    const std::vector<BlockDevice> areas = with_partitions(block, above);
+    candidate.multipath = is_below(areas, "mpath-", roots);
+    candidate.physical_volume =
+        is_below(areas, "LVM-", roots) ||
+        std::any_of(areas.begin(), areas.end(), [&](const BlockDevice& area) { return has_label(area, roots); });
 }
 
 std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)
@@ -334,7 +388,8 @@ std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)
         const auto* origin = device ? only_line<Interpose>(device->table) : nullptr;
         if (origin == nullptr || origin->origin != line->origin)
             continue;
-        const auto base = read_device(dm, base_name(origin->origin));
+        const auto base =
+            device->info.uuid == top_uuid(origin->origin) ? read_device(dm, base_name(origin->origin)) : std::nullopt;
         const auto live = base ? live_above(base->table, {}) : std::nullopt;
         return ImageNames{point->text(), link_component(live ? DmName(live->name()) : name)};
     }

@@ -48,15 +48,17 @@ struct Immovable {
 constexpr Immovable immovable[] = {
     {"thin-pool", "it is a thin pool, whose metadata only one device may have", "attach the thin volumes in it"},
     {"multipath", "it is a multipath device, whose table takes no other target",
-        "attach what lies on it, a logical volume for example"},
+        "attach what lies on it, a logical volume for example, or --via hook"},
     {"snapshot-origin", "it has snapshots of LVM's, which could not be removed any more",
         "lvremove its snapshots, then again"},
     {"snapshot", "it is a snapshot of LVM's", "attach its origin, once lvremove has removed its snapshots"},
     {"snapshot-merge", "LVM is merging a snapshot into it", "again when lvs no longer shows the snapshot"},
-    {"cache", "it is cached, and only one device may have the cache's metadata", "lvconvert --splitcache, then again"},
-    {"writecache", "it is cached, and only one device may have the cache", "lvconvert --splitcache, then again"},
+    {"cache", "it is cached, and only one device may have the cache's metadata",
+        "lvconvert --splitcache, then again, or --via hook"},
+    {"writecache", "it is cached, and only one device may have the cache",
+        "lvconvert --splitcache, then again, or --via hook"},
     {"mirror", "it is a mirror of the old kind, whose log only one device may have",
-        "lvconvert --type raid1, then again"},
+        "lvconvert --type raid1, then again, or --via hook"},
     {"interpose-image", "it is a snapshot of dmsnap's", "attach the device it was taken of"},
 };
 
@@ -105,7 +107,7 @@ void require_movable(const Candidate& candidate)
             throw cannot_move(candidate, target_type(line.target));
         if (other->type == "crypt" && !has_key_inline(*other))
             throw refused(candidate, "its encryption key is in the kernel's keyring and cannot be copied",
-                "attach the device below, or open it with cryptsetup --disable-keyring");
+                "attach the device below, or open it with cryptsetup --disable-keyring, or --via hook");
         if (other->type == "raid")
             require_loads_alike(candidate, *other);
     }
@@ -146,7 +148,9 @@ void require_no_overlap(const Machine& machine, const Candidate& candidate)
     for (const OriginState& origin : machine.origins)
         if (origin.live && (candidate.block.disk == origin.live->number || origin.live->disk == candidate.block.number))
             throw refused(candidate,
-                fmt::format("{} is attached, which is a part of the same disk", origin.device().text()),
+                candidate.block.disk == origin.live->number
+                    ? fmt::format("its disk {} is attached, and it with that", origin.device().text())
+                    : fmt::format("its partition {} is attached", origin.device().text()),
                 fmt::format("dmsnap detach {} first", shell_word(origin.device().text())));
 }
 
@@ -154,7 +158,18 @@ void require_hookable(const Machine& machine, const Candidate& candidate)
 {
     require_live(candidate);
     if (candidate.swap)
-        throw refused(candidate, "the kernel swaps to it", "swapoff first");
+        throw refused(
+            candidate, "the kernel swaps to it, or to what lies on it", "swapoff first, or attach a part of it");
+    if (candidate.multipath)
+        throw refused(candidate, "it is one path of a multipath device, whose requests pass by",
+            "attach the multipath device, with --via hook");
+    if (candidate.physical_volume)
+        throw refused(candidate, "it is an LVM physical volume, for which LVM would take dmsnap's private devices too",
+            "attach the logical volumes on it");
+    if (candidate.block.dax)
+        throw refused(candidate, "programs may write to it past the block layer (DAX)", "another device");
+    if (candidate.block.integrity)
+        throw refused(candidate, "it keeps checksums beside its blocks", "another device");
     if (candidate.block.size.count == 0)
         throw refused(candidate, "it has no size", "a device with a medium in it");
     if (!candidate.freeze.suspended.empty())
@@ -236,15 +251,21 @@ std::optional<Attachment> present_attachment(const Machine& machine, const Candi
     const Interpose* line = origin != nullptr ? &origin->line : interpose_line(candidate.table);
     if (line == nullptr)
         return std::nullopt;
+    const std::string name = shell_word(candidate.block.name());
     if (origin != nullptr && origin->lost())
         throw refused(candidate, "it is attached, but its chain of changes has ended: it notes nothing any more",
-            fmt::format("dmsnap detach --force {}, then again", candidate.block.name()));
+            fmt::format("dmsnap detach --force {}, then again", name));
+    if (origin != nullptr && origin->live && !origin->hooked())
+        throw refused(candidate, "what an attach that died has left could not be mended", "dmsnap recover");
+    if (origin != nullptr && origin->resized())
+        throw refused(candidate, "it is attached, but has another size by now: what lies beyond is not seen",
+            fmt::format("dmsnap detach --force {}, then again", name));
     if (wish.chunk && *wish.chunk != line->chunk)
         throw refused(candidate, fmt::format("it is attached with chunks of {}", exact_size(line->chunk)),
-            fmt::format("dmsnap detach {}, which ends its points, then again", candidate.block.name()));
+            fmt::format("dmsnap detach {}, which ends its points, then again", name));
     if (origin != nullptr && wish.via != Via::automatic && (wish.via == Via::hook) != origin->live.has_value())
         throw refused(candidate, fmt::format("it is attached by {}", origin->live ? "the hook" : "its table"),
-            fmt::format("dmsnap detach {}, which ends its points, then again", candidate.block.name()));
+            fmt::format("dmsnap detach {}, which ends its points, then again", name));
     return Attachment{origin != nullptr ? origin->name() : candidate.info->name, line->origin, line->chunk,
         length(origin != nullptr ? origin->table : candidate.table), {}};
 }
@@ -275,7 +296,8 @@ Attachment attachment_by_table(const Machine& machine, const Candidate& candidat
 }
 
 /// The device keeps the table it has, or none: of three devices only the module knows that they are one.
-Attachment attachment_by_hook(const Machine& machine, const Candidate& candidate, Interpose line)
+Attachment attachment_by_hook(
+    const Machine& machine, const Candidate& candidate, Interpose line, std::chrono::milliseconds deadline)
 {
     const DmName base = base_name(line.origin);
     const DmName top = top_name(line.origin);
@@ -290,7 +312,7 @@ Attachment attachment_by_hook(const Machine& machine, const Candidate& candidate
     };
     if (!candidate.freeze.mount_points.empty())
         plan.push_back(SyncFilesystems{candidate.freeze.mount_points});
-    plan.push_back(Hook{top, HookMessage{.freeze = candidate.freeze.devices}});
+    plan.push_back(Hook{top, candidate.block.name(), HookMessage{deadline, candidate.freeze.devices}});
     return {top, line.origin, line.chunk, size, std::move(plan)};
 }
 
@@ -299,8 +321,9 @@ Plan leave(const OriginState& origin)
 {
     if (origin.live) {
         Plan plan;
-        if (origin.hooked())
-            plan.push_back(Unhook{origin.name(), {}});
+        // With a module of another interface nobody knows.
+        if (origin.hooked() || !origin.status.details)
+            plan.push_back(Unhook{origin.name(), origin.device().text(), {}});
         plan.push_back(Remove{origin.as_created()});
         return plan;
     }
@@ -332,7 +355,8 @@ Attachment plan_attachment(
     require_carries_no_store(machine, candidate);
     const Sectors chunk = checked_chunk(wish.chunk.value_or(Sectors{INTERPOSE_CHUNK_SECTORS_DEFAULT}));
     const Interpose line{DeviceNumber{}, Sectors{0}, new_origin, chunk, wish.purpose == AttachFor::first_point};
-    return by_hook ? attachment_by_hook(machine, candidate, line) : attachment_by_table(machine, candidate, line);
+    return by_hook ? attachment_by_hook(machine, candidate, line, wish.deadline)
+                   : attachment_by_table(machine, candidate, line);
 }
 
 Plan plan_attach(const Machine& machine, const Candidate& candidate, const Uuid& new_origin, const AttachWish& wish)

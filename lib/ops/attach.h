@@ -2,9 +2,11 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #pragma once
 
+#include "dm-interpose.h"
 #include "ops/facts.h"
 #include "plan/step.h"
 
+#include <chrono>
 #include <optional>
 
 namespace dmsnap {
@@ -22,6 +24,7 @@ enum class Via {
 struct AttachWish {
     std::optional<Sectors> chunk = {}; ///< nothing: the default
     Via via = Via::automatic;
+    std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT}; ///< of the hook's freezing and waiting
     AttachFor purpose = AttachFor::good;
 };
 

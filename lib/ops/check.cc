@@ -75,12 +75,24 @@ void add_origin(Problems& found, const Machine& machine, const OriginState& orig
             which_to_upgrade(origin.status.interface)});
         return;
     }
+    const std::string device = shell_word(origin.device().text());
+    if (origin.pulled())
+        found.push_back({origin.device().text(), "it is gone, and what was attached to it is not",
+            "dmsnap detach --force " + device});
+    else if (origin.resized())
+        found.push_back(
+            {origin.device().text(), "it has another size than when it was attached: what lies beyond is not seen",
+                "dmsnap detach --force " + device + ", then attach it anew"});
+    if (origin.live && origin.base && !origin.base->leads_to_live())
+        found.push_back({origin.device().text(),
+            origin.base->info.name.text() + ", through which its old data is read, was given another table",
+            "dmsnap detach --force " + device + ", then attach it anew"});
     if (origin.lost())
         found.push_back({origin.device().text(),
             std::string(origin.live ? "a write went over its border, or another table came between"
                                     : "another table came between") +
                 ": its points have ended, the chain of changes is broken, and nothing is noted",
-            "dmsnap detach --force " + shell_word(origin.device().text()) + ", then attach it anew"});
+            "dmsnap detach --force " + device + ", then attach it anew"});
     else if (origin.status.state != INTERPOSE_STATE_ACTIVE && !origin.info.suspended)
         found.push_back({origin.device().text(), "its table does not take its writes: " + origin.status.state,
             "dmsetup info " + shell_word(origin.name().text())});

@@ -27,8 +27,7 @@ const ImageState* OriginState::image_of(const Point& point) const
 
 const OriginState* Machine::find(DeviceNumber number) const
 {
-    return find_or_null(
-        origins, [&](const OriginState& origin) { return origin.number() == number || origin.info.number == number; });
+    return find_or_null(origins, [&](const OriginState& origin) { return origin.number() == number; });
 }
 
 const OriginState* Machine::find_origin(const Uuid& origin) const

@@ -47,6 +47,10 @@ struct BaseState {
     Table table;        ///< that runs, or is loaded and never ran
     std::string health; ///< raid_health() of all its lines
 
+    bool leads_to_live() const
+    {
+        return table.size() == 1 && std::holds_alternative<InterposeBase>(table.front().target);
+    }
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
 };
 
@@ -81,6 +85,10 @@ struct OriginState {
     /// Of the live device, as its users call it.
     DmName device() const { return live ? DmName(live->name()) : info.name; }
     DeviceNumber number() const { return live ? live->number : info.number; }
+    /// Whether the live device is gone, for all that sysfs says.
+    bool pulled() const { return live && live->size.count == 0; }
+    /// Whether the live device has become longer or shorter than what is watched of it.
+    bool resized() const { return live && !pulled() && live->size != length(table); }
     /// Whether the live device's bios come by the hook; one that has lost it, or has none yet, notes nothing.
     bool hooked() const { return status.details && status.details->hooked; }
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
@@ -105,7 +113,7 @@ struct Machine {
     bool udev = true;              ///< makes links; otherwise the plan does
     std::set<std::string> links;   ///< to images, where no udevd makes them
 
-    /// By the number of the live device, or of its top.
+    /// By the number of the live device.
     const OriginState* find(DeviceNumber number) const;
     /// Nothing if that origin is not in any live table.
     const OriginState* find_origin(const Uuid& origin) const;
@@ -142,7 +150,9 @@ struct Candidate {
     std::string health;           ///< raid_health() of all its lines
     std::set<DeviceNumber> below; ///< what it lies on, at any depth
     FreezeFacts freeze;
-    bool swap = false; ///< the kernel swaps to it
+    bool swap = false;            ///< the kernel swaps to it, or to what lies on it
+    bool multipath = false;       ///< it is one path of several to a device
+    bool physical_volume = false; ///< of LVM's, or one of its partitions is
 };
 
 } // namespace dmsnap

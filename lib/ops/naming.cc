@@ -11,6 +11,7 @@ namespace dmsnap {
 namespace {
 
 constexpr std::string_view base_suffix = "-base";
+constexpr std::string_view top_suffix = "-top";
 constexpr std::string_view image_name_prefix = "dmsnap-";
 
 std::string image_uuid_prefix() { return std::string(uuid_prefix) + "SNAP-"; }
@@ -38,7 +39,9 @@ std::optional<Uuid> origin_of_base(std::string_view uuid)
 
 DmName top_name(const Uuid& origin) { return DmName("dmsnap-top-" + origin.id()); }
 
-std::string top_uuid(const Uuid& origin) { return fmt::format("{}{}-top", uuid_prefix, origin.text()); }
+std::string top_uuid(const Uuid& origin) { return fmt::format("{}{}{}", uuid_prefix, origin.text(), top_suffix); }
+
+bool is_top(std::string_view uuid) { return uuid.starts_with(uuid_prefix) && uuid.ends_with(top_suffix); }
 
 DmName store_name(const Uuid& store) { return DmName("dmsnap-store-" + store.id()); }
 

@@ -26,6 +26,8 @@ std::optional<Uuid> origin_of_base(std::string_view uuid);
 /// "dmsnap-top-ID", "DMSNAP-U-top": holds the interposer of a live device whose own table is not ours.
 DmName top_name(const Uuid& origin);
 std::string top_uuid(const Uuid& origin);
+/// Whether the uuid is a top's, of whatever origin.
+bool is_top(std::string_view uuid);
 
 /// "dmsnap-store-ID", "DMSNAP-S-store"
 DmName store_name(const Uuid& store);

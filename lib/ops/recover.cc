@@ -306,6 +306,8 @@ private:
         // What was removed by force, or wiped, shows no point any more.
         if (point_of_image_uuid(device.info.uuid))
             return target_type(device.table.front().target) != INTERPOSE_TARGET_IMAGE;
+        if (is_top(device.info.uuid))
+            return interpose_line(device.table) == nullptr;
         if (const auto origin = origin_of_base(device.info.uuid))
             // The images of one that is gone hold what they were made on.
             return machine_.find_origin(*origin) == nullptr && !machine_.is_gone(*origin) &&

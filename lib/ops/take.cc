@@ -126,9 +126,17 @@ ChosenStore choose_store(const Machine& machine, const Candidate& candidate, con
 }
 
 /// To write out a filesystem on a suspended device is to wait for whoever suspended it, and nothing ends that wait.
-void require_running(const Candidate& candidate, const PointWish& wish)
+void require_running(const Machine& machine, const Candidate& candidate, const PointWish& wish)
 {
     const std::string& device = candidate.block.name();
+    // Nothing but a table shows that these are below a device with a hook.
+    for (const OriginState& origin : machine.origins)
+        if (origin.live && (origin.number() == candidate.block.number || candidate.below.count(origin.number()) != 0))
+            for (const DmInfo* info : {&origin.info, origin.base ? &origin.base->info : &origin.info})
+                if (info->suspended)
+                    throw Error(device, operation_of(wish),
+                        fmt::format("{}, through which it is written, is suspended", info->name.text()),
+                        fmt::format("dmsetup resume {}, once you know who suspended it", info->name.text()));
     if (candidate.info && candidate.info->suspended)
         throw Error(device, operation_of(wish), "it is suspended",
             fmt::format("dmsetup resume {}, once you know who suspended it", device));
@@ -194,9 +202,9 @@ Plan plan_take(
     const OriginState* origin = machine.find(candidate.block.number);
     require_name_free(machine, origin, wish.kind, wish.name, candidate.block.name(), operation_of(wish));
     require_freezable(candidate, operation_of(wish));
-    require_running(candidate, wish);
-    const Attachment attached =
-        plan_attachment(machine, candidate, wish.new_origin, {.chunk = wish.chunk, .purpose = AttachFor::first_point});
+    require_running(machine, candidate, wish);
+    const Attachment attached = plan_attachment(machine, candidate, wish.new_origin,
+        {.chunk = wish.chunk, .deadline = wish.deadline, .purpose = AttachFor::first_point});
     const DmName& name = attached.name;
 
     Plan plan;

@@ -173,24 +173,26 @@ void perform(const Remove& step, Execution& run)
 }
 
 /// What an errno value means as an answer to "hook".
-Error explained(const Error& error, const HookMessage& hook)
+Error explained(const Error& error, const Hook& step)
 {
     const auto because = [&](std::string reason, std::string next_step) {
-        return Error(error.subject(), "see the bios of its live device", std::move(reason), std::move(next_step));
+        return Error(step.live, "attach", std::move(reason), std::move(next_step));
     };
     switch (error.number()) {
     case EOPNOTSUPP:
-        return because(
-            "the kernel has no CONFIG_DYNAMIC_FTRACE, or kernel.ftrace_enabled is 0", "sysctl kernel.ftrace_enabled=1");
+        return because("the kernel's function tracing cannot be had: it is not built in (CONFIG_DYNAMIC_FTRACE), or "
+                       "kernel.ftrace_enabled is 0",
+            "sysctl kernel.ftrace_enabled=1, or --via table if the device has one");
     case EBUSY: return because("a part of it is attached already", "dmsnap status, which shows what is");
+    case ENODEV: return because("it is gone", "lsblk, which shows what is there");
     case ETIMEDOUT:
-        return because(
-            fmt::format("freezing and waiting for writes under way took longer than {} ms", hook.deadline.count()),
-            "again when there is less to write");
+        return because(fmt::format("freezing and waiting for writes under way took longer than {} ms",
+                           step.message.deadline.count()),
+            "--deadline SECONDS, or again when there is less to write");
     case ECANCELED:
         return because(
             "a device whose filesystem was to be frozen cannot be opened or frozen", "dmesg, which names it");
-    default: return error;
+    default: return because(error.reason(), error.next_step());
     }
 }
 
@@ -199,7 +201,7 @@ void perform(const Hook& step, Execution& run)
     try {
         run.dm.message(step.name, step.message);
     } catch (const Error& error) {
-        throw explained(error, step.message);
+        throw explained(error, step);
     }
 }
 
@@ -210,7 +212,7 @@ void perform(const Unhook& step, Execution& run)
     } catch (const Error& error) {
         if (error.number() != ETIMEDOUT)
             throw;
-        throw Error(error.subject(), "leave its live device",
+        throw Error(step.live, "detach",
             fmt::format("writes under way do not end within {} ms", step.message.deadline.count()),
             "again when there is less to write");
     }
@@ -261,6 +263,7 @@ Error explained(const Error& error, const TakeMessage& take)
             fmt::format("freezing and waiting for writes under way took longer than {} ms", take.deadline.count()),
             "--deadline SECONDS, or again when there is less to write");
     case ENODEV: return because("it has no store", "--store STORE");
+    case ENOLINK: return because("the hook does not see its live device", "dmsnap recover");
     case EIO: return because("its store has failed", "another store");
     case EBUSY: return because("another point is being taken, or it is suspended", "again");
     case ECANCELED:

@@ -80,6 +80,7 @@ struct Remove {
 /// Lets an origin see the bios of the live device below its base.  Undo: unhook.
 struct Hook {
     DmName name;
+    std::string live; ///< what users call it
     HookMessage message;
     bool operator==(const Hook&) const = default;
 };
@@ -87,6 +88,7 @@ struct Hook {
 /// No way back: its points end.
 struct Unhook {
     DmName name;
+    std::string live;
     UnhookMessage message;
     bool operator==(const Unhook&) const = default;
 };

@@ -197,7 +197,7 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const SwapSuspended&) { return std::vector<std::string>{"dmsnap recover"}; },
             [&](const Remove& s) { return runs_once(s.device.table) ? commands({}) : commands({Create{s.device}}); },
             [&](const Hook& s) {
-                return commands({Unhook{s.name, {s.message.deadline}}});
+                return commands({Unhook{s.name, s.live, {s.message.deadline}}});
             },
             [&](const UseStore& s) {
                 return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});

@@ -91,7 +91,9 @@ std::optional<DeviceNumber> number_of_spec(std::string_view spec, const Roots& r
         return number;
     if (const std::size_t slash = spec.find('/'); slash != std::string_view::npos)
         return number_of_dm_name(lvm_dm_name(spec.substr(0, slash), spec.substr(slash + 1)), roots);
-    return number_of_dm_name(spec, roots);
+    if (auto number = number_of_dm_name(spec, roots))
+        return number;
+    return spec.empty() ? std::nullopt : number_of_kernel_name(std::string(spec), roots);
 }
 
 bool is_not_a_block_device(std::string_view spec)
@@ -127,6 +129,9 @@ BlockDevice read_block_device(DeviceNumber number, const Roots& roots)
     device.read_only = first_line(real / "ro") == "1";
     const std::string zoned = first_line(disk / "queue/zoned");
     device.zoned = !zoned.empty() && zoned != "none";
+    device.dax = first_line(disk / "queue/dax") == "1";
+    const std::string integrity = first_line(disk / "integrity/format");
+    device.integrity = !integrity.empty() && integrity != "none";
     if (partition)
         device.disk = DeviceNumber::from_text(first_line(disk / "dev"));
     return device;

@@ -26,6 +26,8 @@ struct BlockDevice {
     Bytes logical_block;
     bool read_only = false;
     bool zoned = false;
+    bool dax = false;                 ///< programs may write to it past the block layer
+    bool integrity = false;           ///< keeps checksums beside its blocks
     bool suspended = false;           ///< by device-mapper; reading it would wait until it is resumed
     std::optional<DeviceNumber> disk; ///< of a partition: the disk it is on
 
@@ -34,7 +36,8 @@ struct BlockDevice {
     const std::string& name() const { return is_dm() ? dm_name : kernel_name; }
 };
 
-/// Finds what `spec` names: `VG/LV`, a path (any symlink), a device-mapper name, or `MAJOR:MINOR`.
+/// Finds what `spec` names: `VG/LV`, a path (any symlink), a device-mapper name, the kernel's name ("sda1"), or
+/// `MAJOR:MINOR`.
 /// /dev/mapper/NAME and /dev/VG/LV are known by their names where udevd has made no node.
 /// Throws Error(ENXIO) if there is none, Error(ENOTBLK) for a path to something else.
 BlockDevice resolve(std::string_view spec, const Roots& roots = {});

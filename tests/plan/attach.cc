@@ -178,6 +178,33 @@ TEST_CASE("the hook takes what the table method cannot move", "[plan]")
     CHECK_THROWS_AS(plan_attach(world.machine(), world.candidate(), Q, {.via = Via::table}), Error);
 }
 
+TEST_CASE("no point is taken on what a dead attach has left before its hook", "[plan]")
+{
+    World world = disk_world();
+    const Plan plan = plan_attach(world.machine(), world.candidate(), U);
+    REQUIRE(world.run(Plan(plan.begin(), plan.begin() + 2)).done());
+    CHECK(refusal(world) == "what an attach that died has left could not be mended");
+    CHECK_THROWS_AS(plan_take(world.machine(), world.candidate(), checkpoint_wish("c1", Q), {}), Error);
+    world.recover();
+    CHECK(refusal(world).empty());
+}
+
+TEST_CASE("a device that somebody suspended below the hook is not written out", "[plan]")
+{
+    World world = disk_world();
+    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), U)).done());
+    for (const DmName& name : {top_name(U), base_name(U)}) {
+        world.dm.devices[name].suspended = true;
+        try {
+            plan_take(world.machine(), world.candidate(), checkpoint_wish("c1", Q), {});
+            FAIL("was not refused");
+        } catch (const Error& error) {
+            CHECK(error.reason() == name.text() + ", through which it is written, is suspended");
+        }
+        world.dm.devices[name].suspended = false;
+    }
+}
+
 TEST_CASE("what the hook cannot see rightly is refused", "[plan]")
 {
     const auto refused = [](World& world, const Candidate& candidate) -> std::string {
@@ -192,7 +219,16 @@ TEST_CASE("what the hook cannot see rightly is refused", "[plan]")
     World world = disk_world();
     Candidate candidate = world.candidate();
     candidate.swap = true;
-    CHECK(refused(world, candidate) == "the kernel swaps to it");
+    CHECK(refused(world, candidate) == "the kernel swaps to it, or to what lies on it");
+    candidate = world.candidate();
+    candidate.multipath = true;
+    CHECK(refused(world, candidate).starts_with("it is one path of a multipath device"));
+    candidate = world.candidate();
+    candidate.physical_volume = true;
+    CHECK(refused(world, candidate).starts_with("it is an LVM physical volume"));
+    candidate = world.candidate();
+    candidate.block.dax = true;
+    CHECK(refused(world, candidate).ends_with("(DAX)"));
     candidate = world.candidate();
     candidate.block.read_only = true;
     CHECK(refused(world, candidate).starts_with("it is read-only"));
@@ -216,7 +252,7 @@ TEST_CASE("what the hook cannot see rightly is refused", "[plan]")
     partition.block.number = {8, 2};
     partition.block.kernel_name = "sda2";
     partition.block.disk = DeviceNumber{8, 1};
-    CHECK(refused(world, partition) == "8:1 is attached, which is a part of the same disk");
+    CHECK(refused(world, partition) == "its disk 8:1 is attached, and it with that");
     partition.block.disk = DeviceNumber{8, 0};
     CHECK(refused(world, partition).empty());
 }

@@ -508,6 +508,8 @@ private:
     }
     std::string answer_to(const TakeMessage& m, const Interpose& line, FakeOrigin& origin)
     {
+        if (live_below(line) && !origin.hooked)
+            throw Error("origin", "take a point", ENOLINK);
         if (m.kind == PointKind::snapshot && !origin.store)
             throw Error("origin", "take a point", ENODEV);
         origin.points.push_back(

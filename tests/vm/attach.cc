@@ -39,8 +39,10 @@ std::string sorted_lines(const std::string& text)
 /// All that device-mapper and LVM say of the machine's devices, but for how full they are.
 struct Look {
     std::string tables = sorted_lines(must({"dmsetup", "table", "--showkeys"}));
-    std::string volumes =
-        must({"lvs", "-a", "-o", "vg_name,lv_name,lv_attr,lv_size,pool_lv,segtype,copy_percent,devices,lv_uuid"});
+    /// Without lv_attr, in which it shows whether udev is looking into one at the moment.
+    std::string volumes = must({"lvs", "-a", "-o",
+        "vg_name,lv_name,lv_permissions,lv_active,lv_layout,lv_health_status,lv_size,pool_lv,segtype,copy_percent,"
+        "devices,lv_uuid"});
     std::string tree = must({"dmsetup", "ls", "--tree", "-o", "ascii"});
     bool operator==(const Look&) const = default;
 };

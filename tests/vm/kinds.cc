@@ -107,22 +107,21 @@ private:
     DmDevice device_;
 };
 
-/// Made without a partition table, which the tests' disks are too short-lived for.
 class PartitionOrigin : public Origin {
 public:
     PartitionOrigin(const std::string& disk, Bytes size) : disk_(disk)
     {
         const Sectors start = Sectors::exactly(1_MiB);
         const Sectors length = Sectors::exactly(size);
-        add(1, start, length);
-        add(2, start + length, Sectors::exactly(8_MiB));
+        must({"sfdisk", "--quiet", "--wipe", "always", disk_},
+            fmt::format("label: gpt\nstart={}, size={}\nstart={}, size={}\n", start.count, length.count,
+                (start + length).count, Sectors::exactly(8_MiB).count));
         must({"udevadm", "settle"});
     }
     ~PartitionOrigin() override
     {
         try_to({"dmsnap", "detach", "--force", "--yes", device()});
-        for (const char* number : {"1", "2"})
-            try_to({"delpart", disk_, number});
+        try_to({"partx", "--delete", disk_});
     }
 
     std::string device() const override { return path(); }
@@ -138,11 +137,6 @@ public:
     }
 
 private:
-    void add(int number, Sectors start, Sectors length) const
-    {
-        must({"addpart", disk_, std::to_string(number), std::to_string(start.count), std::to_string(length.count)});
-    }
-
     std::string disk_;
 };
 

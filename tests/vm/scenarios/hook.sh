@@ -23,8 +23,8 @@ clean_up() {
     for part in 1 2; do
         dmsetup remove --retry hook-top-$part
         dmsetup remove --retry hook-base-$part
-        delpart "$disk" $part
     done
+    partx --delete "$disk"
     dmsnap detach --force --yes plain
     dmsetup remove --retry plain
     exit $status
@@ -75,8 +75,7 @@ dmsnap create -n keep --store "$DMSNAP_TEST_STORE" plain
 store=$(dmsetup status --target interpose-store | awk '{ print $6 }')
 
 echo "== a partition that is mounted and written to"
-addpart "$disk" 1 2048 393216
-addpart "$disk" 2 395264 65536
+printf '%s\n' 'label: gpt' 'start=2048, size=393216' 'start=395264, size=65536' | sfdisk --quiet --wipe always "$disk"
 udevadm settle
 mkfs.ext4 -q "${disk}1"
 mount "${disk}1" /mnt
@@ -117,6 +116,33 @@ grep 'err= 0' /tmp/fio
 load=
 umount /mnt
 e2fsck -fn "${disk}1"
+
+echo "== a top that somebody suspends holds nobody up"
+hook 1 -
+take 1 c1 checkpoint - >/dev/null
+dmsetup suspend hook-top-1
+timeout 60 dd if=/dev/urandom of="${disk}1" bs=4k count=100 oflag=direct status=none
+dmsetup resume hook-top-1
+dmsetup status hook-top-1 | grep -w lost
+timeout 60 sh -c 'until dmsetup remove hook-top-1 2>/dev/null; do sleep 0.2; done'
+dmsetup remove --retry hook-base-1
+
+echo "== a base that somebody gives another table costs the points, and no write"
+hook 1 -
+take 1 c1 checkpoint - >/dev/null
+dmsetup remove --force hook-base-1 || true
+dd if=/dev/urandom of="${disk}1" bs=4k count=100 oflag=direct status=none
+dmsetup status hook-top-1 | grep -w lost
+timeout 60 sh -c 'until dmsetup remove hook-top-1 2>/dev/null; do sleep 0.2; done'
+dmsetup remove --retry hook-base-1
+
+echo "== thousands of chained writes"
+hook 1 -
+echo 65536 >"/sys/block/${disk#/dev/}/queue/discard_max_bytes"
+blkdiscard "${disk}1"
+dmsetup message hook-top-1 0 unhook 10000
+dmsetup remove --retry hook-top-1
+dmsetup remove --retry hook-base-1
 
 echo "== a partition that is written through its disk"
 dd if=/dev/urandom of="${disk}2" bs=1M oflag=direct status=none || true
