@@ -42,7 +42,8 @@ int run_attach(const Arguments& arguments)
     return for_each_object(arguments, [&](const std::string& spec) {
         const BlockDevice block = change.hold(spec);
         const Machine machine = survey(change.dm());
-        const Plan plan = plan_attach(machine, read_live(change.dm(), block), draw_uuid(machine), wish);
+        const Plan plan = plan_attach(
+            machine, read_live(change.dm(), block, wish.via == Via::hook || !block.is_dm()), draw_uuid(machine), wish);
         if (plan.empty())
             log_warning(fmt::format("{}: it is attached already", block.name()));
         change.carry_out(plan);

@@ -108,7 +108,7 @@ void take(Change& change, const Arguments& arguments, const std::string& spec, P
         if (store && !change.dry_run() && machine.find_store_on(store->facts.device.number) == nullptr)
             store->facts.claimed = is_claimed(store->facts.device);
         wish.new_origin = draw_uuid(machine);
-        return plan_take(machine, read_live(change.dm(), block), wish, store);
+        return plan_take(machine, read_live(change.dm(), block, !block.is_dm()), wish, store);
     });
     const Outcome outcome = change.carry_out(plan);
     if (outcome.taken)

@@ -67,10 +67,10 @@ bool same_device(const BlockDevice& a, const BlockDevice& b)
     return a.number == b.number && a.kernel_name == b.kernel_name && a.dm_name == b.dm_name && a.dm_uuid == b.dm_uuid;
 }
 
-Candidate read_live(Dm& dm, const BlockDevice& block)
+Candidate read_live(Dm& dm, const BlockDevice& block, bool by_hook)
 {
     Candidate candidate = read_candidate(dm, block);
-    read_use(candidate);
+    read_use(candidate, by_hook);
     return candidate;
 }
 

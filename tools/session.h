@@ -101,8 +101,8 @@ template <typename Act> auto outwait(Act act)
 bool confirm(
     const Arguments& arguments, const std::string& subject, const std::string& operation, const std::string& question);
 
-/// The device as it is now, with what uses it.
-Candidate read_live(Dm& dm, const BlockDevice& block);
+/// The device as it is now, with what uses it; `by_hook`: it is not to be attached by its table.
+Candidate read_live(Dm& dm, const BlockDevice& block, bool by_hook);
 
 /// Whether both are one device under one name: a number alone is used again as soon as its device is gone.
 bool same_device(const BlockDevice& a, const BlockDevice& b);

@@ -210,6 +210,14 @@ bool is_below(const std::vector<BlockDevice>& areas, std::string_view uuid_begin
     });
 }
 
+/// Whether a read of it would.
+bool waits_for_resume(const BlockDevice& block, const Roots& roots)
+{
+    const auto below = all_below(block, roots);
+    return block.suspended ||
+           std::any_of(below.begin(), below.end(), [](const BlockDevice& lower) { return lower.suspended; });
+}
+
 /// Of a physical volume.  What cannot be read has none that anybody could use.
 bool has_label(const BlockDevice& block, const Roots& roots)
 {
@@ -359,18 +367,21 @@ Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots)
     return candidate;
 }
 
-void read_use(Candidate& candidate, const Roots& roots)
+void read_use(Candidate& candidate, bool for_hook, const Roots& roots)
 {
     const BlockDevice& block = candidate.block;
     candidate.freeze = read_freeze_facts(block, roots);
-    std::vector<BlockDevice> above = all_above(block, roots);
+    if (!for_hook)
+        return;
+    const std::vector<BlockDevice> above = all_above(block, roots);
     candidate.swap = is_swap(block, roots) || std::any_of(above.begin(), above.end(),
                                                   [&](const BlockDevice& upper) { return is_swap(upper, roots); });
     const std::vector<BlockDevice> areas = with_partitions(block, above);
     candidate.multipath = is_below(areas, "mpath-", roots);
     candidate.physical_volume =
         is_below(areas, "LVM-", roots) ||
-        std::any_of(areas.begin(), areas.end(), [&](const BlockDevice& area) { return has_label(area, roots); });
+        (!waits_for_resume(block, roots) &&
+            std::any_of(areas.begin(), areas.end(), [&](const BlockDevice& area) { return has_label(area, roots); }));
 }
 
 std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)

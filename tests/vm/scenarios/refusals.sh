@@ -132,7 +132,7 @@ mount /dev/mapper/origin /mnt
 echo written > /mnt/file
 dmsetup suspend origin
 # A create that waits is let go, and fails the test by what it then says.
-(sleep 20 && dmsetup resume origin) & resumer=$!
+(sleep 60 && dmsetup resume origin) & resumer=$!
 refused 5 "it is suspended" dmsnap create -n s3 origin
 refused 5 "it is suspended" dmsnap checkpoint -n s3 origin
 kill "$resumer"
