@@ -109,7 +109,7 @@ static inline void compat_dm_dev_set_file(struct dm_dev *dev, struct file *handl
 #define blk_mq_unfreeze_queue_nomemrestore blk_mq_unfreeze_queue
 #endif
 
-/* Until v6.5 some drivers wrote pages for whoever asked them, without a bio. */
+/* In older kernels some drivers write pages for whoever asks them, without a bio. */
 static inline bool compat_has_rw_page(const struct gendisk *disk)
 {
 #ifdef HAVE_RW_PAGE
@@ -123,11 +123,11 @@ static inline bool compat_has_rw_page(const struct gendisk *disk)
 #define DM_TARGET_ATOMIC_WRITES 0
 #endif
 
-/* From v6.11 on devices write atomically; only later can a target pass that on. */
-static inline bool compat_loses_atomic(struct block_device *bdev)
+/* From v6.11 on a write may have to be atomic; only later can a target pass that on. */
+static inline bool compat_loses_atomic(const struct bio *bio)
 {
 #ifdef HAVE_ATOMIC_WRITE
-	return !DM_TARGET_ATOMIC_WRITES && bdev_can_atomic_write(bdev);
+	return !DM_TARGET_ATOMIC_WRITES && (bio->bi_opf & REQ_ATOMIC);
 #else
 	return false;
 #endif

@@ -94,8 +94,6 @@ static char *live_error(const struct interpose_base *base)
 		return "live device with integrity data is not supported";
 	if (compat_has_rw_page(live->bd_disk))
 		return "live device that writes pages without bios is not supported";
-	if (compat_loses_atomic(live))
-		return "live device with atomic writes is not supported on this kernel";
 	return NULL;
 }
 
@@ -127,13 +125,13 @@ static int base_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
 	struct interpose_base *base;
 	int r = -EINVAL;
-	u64 start;
+	sector_t start;
 
 	ti->error = "arguments must be: live device, first sector";
 	if (argc != 2)
 		return r;
 	ti->error = "first sector must be a number";
-	if (kstrtou64(argv[1], 10, &start) || start != (sector_t)start)
+	if (interpose_parse_sector(argv[1], &start))
 		return r;
 	ti->error = "no memory for the target";
 	base = kzalloc(sizeof(*base), GFP_KERNEL);

@@ -188,20 +188,23 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 	if (is_own(hook, bio) || READ_ONCE(hook->origin->gone))
 		return false;
 	write = mempool_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
-	if (!write || !hook_covers(hook, first, end)) {
-		/* What is not counted, or goes over the border, cannot be kept: the device goes on without us. */
-		if (write)
-			mempool_free(write, hooked_writes);
-		interpose_origin_forsake(hook->origin);
-		return false;
-	}
+	if (!write || !hook_covers(hook, first, end))
+		goto forsake;
 	if (!queue_is_mq(hook->disk->queue))
 		bio_clear_polled(bio); /* such a device keeps a list of its own in bi_private */
 	counted = hook_let_go(hook, bio, first);
+	if (!counted && compat_loses_atomic(bio))
+		goto forsake;
 	hook_wrap(hook, bio, write, counted);
 	if (!counted)
 		hook_turn(hook, bio, first);
 	return !counted;
+
+forsake:
+	/* What cannot be counted, goes over the border or would fail on the way round: the device goes on without us. */
+	mempool_free(write, hooked_writes);
+	interpose_origin_forsake(hook->origin);
+	return false;
 }
 
 /*
@@ -340,7 +343,9 @@ static void hook_free(struct interpose_hook *hook)
 /* Its last write has ended.  The module's end waits for this work. */
 static void free_work(struct work_struct *work)
 {
-	synchronize_rcu_tasks(); /* whoever put the last reference may still be on its way out */
+	/* Whoever put the last reference may still be on its way out, be it a task or an interrupt. */
+	synchronize_rcu_tasks();
+	synchronize_rcu();
 	hook_free(container_of(work, struct interpose_hook, free_work));
 }
 

@@ -20,13 +20,13 @@ static int store_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
 	struct store_target *st;
 	int r = -EINVAL;
-	u64 start;
+	sector_t start;
 
 	ti->error = "arguments must be: device, first sector";
 	if (argc != 2)
 		return r;
 	ti->error = "first sector must be a number";
-	if (kstrtou64(argv[1], 10, &start) || start != (sector_t)start)
+	if (interpose_parse_sector(argv[1], &start))
 		return r;
 	ti->error = "no memory for the target";
 	st = kzalloc(sizeof(*st), GFP_KERNEL);

@@ -16,6 +16,16 @@
 
 #include "dm-interpose.h"
 
+int interpose_parse_sector(const char *word, sector_t *sector)
+{
+	u64 number;
+
+	if (kstrtou64(word, 10, &number) || number != (sector_t)number)
+		return -EINVAL;
+	*sector = number;
+	return 0;
+}
+
 /**
  * interpose_area_error() - why a target cannot use @len sectors of @dev from @start on
  * device-mapper looks for this, but only when it resumes the table: that is too late for a live device.  A
@@ -48,13 +58,11 @@ static char *base_error(const struct interpose *ip)
 static int parse_base(struct interpose *ip, char **argv)
 {
 	struct dm_target *ti = ip->ti;
-	u64 start;
 
-	if (kstrtou64(argv[1], 10, &start) || start != (sector_t)start) {
+	if (interpose_parse_sector(argv[1], &ip->start)) {
 		ti->error = "base sector must be a number";
 		return -EINVAL;
 	}
-	ip->start = start;
 	if (dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &ip->base)) {
 		ti->error = "base device cannot be opened";
 		return -ENXIO;

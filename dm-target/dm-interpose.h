@@ -192,6 +192,7 @@ extern struct target_type interpose_image_target;
 extern struct target_type interpose_store_target;
 
 /* dm-interpose-target.c */
+int interpose_parse_sector(const char *word, sector_t *sector);
 char *interpose_area_error(const struct dm_target *ti, const struct dm_dev *dev, sector_t start);
 void interpose_remap(const struct interpose *ip, struct bio *bio);
 struct bio *interpose_write_bio(struct interpose_write *write);

@@ -11,7 +11,7 @@
 
 namespace dmsnap {
 
-// A step says what is to be done and carries what its undo needs.  The undo of each stands in execute.cc.
+// A step says what is to be done and carries what its undo needs.  The undo of each stands in undo.cc.
 
 /// Writes a store's header.  Not undone: a store without exceptions is as good as an empty device.
 struct FormatStore {

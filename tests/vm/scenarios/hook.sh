@@ -92,7 +92,8 @@ fsfreeze -u /mnt
 # shellcheck disable=SC2086  # two words
 image 1 $point
 same 1
-sleep 5
+# shellcheck disable=SC2016  # for the inner shell
+timeout 100 sh -c 'until [ "$(dmsetup status hook-top-1 | awk "{ print \$17 }")" -ge 300 ]; do sleep 0.2; done'
 same 1
 kill -0 "$load"
 dmsetup status hook-top-1
