@@ -72,9 +72,10 @@ void snapshot_equals_copy(const Origin& origin, const Filesystem& filesystem)
     tool({"remove", "s"});
 }
 
-void attach_and_detach(std::unique_ptr<Origin> origin)
+void attach_and_detach()
 {
     Random random;
+    const auto origin = origin_under_test(mebibytes("attach_origin_mib"));
     Filesystem filesystem(origin->path(), "ext4");
     Load load(filesystem.directory(), mebibytes("attach_file_mib"), random);
     const Look before;
@@ -82,7 +83,7 @@ void attach_and_detach(std::unique_ptr<Origin> origin)
     const std::uint64_t last = rounds("attach_rounds");
     for (std::uint64_t round = 1; round <= last && load.running(); ++round) {
         INFO("round " << round);
-        tool({"attach", origin->device()});
+        tool(origin->attaching({"attach"}));
         wait_for_writes(*origin, load);
         if (round == last)
             snapshot_equals_copy(*origin, filesystem);
@@ -119,42 +120,15 @@ void check_refused(const std::string& device, const std::string& reason, const s
 
 } // namespace
 
-TEST_CASE("a device of several segments is attached and detached under load", "[attach-segments]")
-{
-    attach_and_detach(linear_origin(origin_disk(), mebibytes("attach_origin_mib"), 4));
-}
+TEST_CASE("a device is attached and detached under load", "[attach]") { attach_and_detach(); }
 
-TEST_CASE("a striped LV is attached and detached under load", "[attach-striped]")
+TEST_CASE("an LV of one segment is attached in place, without a further device", "[attach-in-place]")
 {
-    attach_and_detach(striped_origin(mebibytes("attach_origin_mib")));
-}
-
-TEST_CASE("a thin LV is attached and detached under load", "[attach-thin]")
-{
-    attach_and_detach(thin_origin(mebibytes("attach_origin_mib")));
-}
-
-TEST_CASE("an LV of one segment is attached and detached under load, without a further device", "[attach-lv]")
-{
-    auto origin = lvm_origin(origin_disk(), mebibytes("attach_origin_mib"));
-    tool({"attach", origin->device()});
+    const auto origin = lvm_origin(origin_disk(), 64_MiB);
+    tool({"attach", "--via", "table", origin->device()});
     CHECK(must({"dmsetup", "ls"}).find("dmsnap-") == std::string::npos);
     CHECK(must({"dmsetup", "table", "test-origin"}).find(" interpose ") != std::string::npos);
     tool({"detach", origin->device()});
-    attach_and_detach(std::move(origin));
-}
-
-TEST_CASE("dm-crypt with its key in the table is attached and detached under load", "[attach-crypt]")
-{
-    const DmDevice small(
-        "test-crypt-disk", fmt::format("0 {} linear {} 2048\n",
-                               Sectors::exactly(mebibytes("attach_origin_mib")).count + 32768, origin_disk()));
-    attach_and_detach(crypt_origin(small.path(), Key::in_table));
-}
-
-TEST_CASE("an LV mirrored by md is attached and detached under load", "[attach-raid1]")
-{
-    attach_and_detach(raid1_origin(mebibytes("attach_origin_mib")));
 }
 
 TEST_CASE("what cannot be attached is refused and left as it is", "[refused-targets]")
@@ -182,7 +156,7 @@ TEST_CASE("what cannot be attached is refused and left as it is", "[refused-targ
     }
     SECTION("LUKS2 as it is by default, with the key in the keyring")
     {
-        const auto origin = crypt_origin(origin_disk(), Key::in_keyring);
+        const auto origin = crypt_origin(64_MiB, Key::in_keyring);
         REQUIRE(must({"dmsetup", "table", "--showkeys", "test-origin"}).find(":logon:") != std::string::npos);
         check_refused(origin->device(), "keyring", "--disable-keyring");
     }

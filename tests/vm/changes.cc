@@ -58,15 +58,17 @@ Range write_at_random(const Disk& disk, Random& random)
     const Bytes size = disk.size();
     const Bytes length = random_length(sector, random);
     const Bytes position{sector.count * random.below((size.count - length.count) / sector.count + 1)};
-    switch (random.below(4)) {
-    case 0: disk.discard(position, length); break;
-    case 1: disk.zero_out(position, length); break;
-    default:
-        Buffer buffer(Bytes{longest});
-        const auto bytes = buffer.first(length);
-        std::fill(bytes.begin(), bytes.end(), static_cast<std::byte>(random.next()));
-        disk.write(position, bytes);
+    const std::uint64_t how = random.below(4);
+    if (how == 0 && disk.discard(position, length))
+        return {position, length};
+    if (how <= 1) {
+        disk.zero_out(position, length);
+        return {position, length};
     }
+    Buffer buffer(Bytes{longest});
+    const auto bytes = buffer.first(length);
+    std::fill(bytes.begin(), bytes.end(), static_cast<std::byte>(random.next()));
+    disk.write(position, bytes);
     return {position, length};
 }
 

@@ -88,11 +88,14 @@ void Disk::read(Bytes position, std::span<std::byte> bytes) const
         throw Error(path_, "read", fmt::format("{} bytes at {} reach beyond its end", bytes.size(), position.count));
 }
 
-void Disk::discard(Bytes position, Bytes length) const
+bool Disk::discard(Bytes position, Bytes length) const
 {
     std::array<std::uint64_t, 2> range = {position.count, length.count};
-    if (ioctl(file_.fd(), BLKDISCARD, range.data()) != 0)
+    if (ioctl(file_.fd(), BLKDISCARD, range.data()) == 0)
+        return true;
+    if (errno != EOPNOTSUPP)
         throw Error(path_, "discard", errno);
+    return false;
 }
 
 void Disk::zero_out(Bytes position, Bytes length) const

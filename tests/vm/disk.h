@@ -45,7 +45,8 @@ public:
     Bytes sector() const;
     void read(Bytes position, std::span<std::byte> bytes) const;
     void write(Bytes position, std::span<const std::byte> bytes) const { file_.write_at(position, bytes); }
-    void discard(Bytes position, Bytes length) const;
+    /// False if the device takes no discards.
+    bool discard(Bytes position, Bytes length) const;
     void zero_out(Bytes position, Bytes length) const;
     void fill(Random& random) const;
 

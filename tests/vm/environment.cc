@@ -42,6 +42,8 @@ std::string origin_disk() { return variable("DMSNAP_TEST_ORIGIN"); }
 std::string store_disk() { return variable("DMSNAP_TEST_STORE"); }
 std::string spare_disk() { return variable("DMSNAP_TEST_SPARE"); }
 std::string disk_4k() { return variable("DMSNAP_TEST_4K"); }
+std::string nvme_disk() { return variable("DMSNAP_TEST_NVME"); }
+std::string kind() { return variable("DMSNAP_TEST_KIND"); }
 
 std::uint64_t rounds(const std::string& name) { return number("ROUNDS_" + name); }
 

@@ -15,6 +15,10 @@ std::string store_disk();
 std::string spare_disk();
 /// One with 4096-byte sectors.
 std::string disk_4k();
+std::string nvme_disk();
+
+/// What the test's name says after "@": the kind of device to work on.
+std::string kind();
 
 /// The number of a row of tests/vm/rounds.
 std::uint64_t rounds(const std::string& name);

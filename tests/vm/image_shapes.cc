@@ -150,7 +150,7 @@ void overwrite(const Disk& disk, Bytes position, Bytes length)
     disk.write(position, bytes);
 }
 void zero(const Disk& disk, Bytes position, Bytes length) { disk.zero_out(position, length); }
-void discard(const Disk& disk, Bytes position, Bytes length) { disk.discard(position, length); }
+void discard(const Disk& disk, Bytes position, Bytes length) { REQUIRE(disk.discard(position, length)); }
 
 constexpr Bytes default_chunk{INTERPOSE_CHUNK_SECTORS_DEFAULT * 512};
 

@@ -62,12 +62,13 @@ struct Case {
     Arguments dead = {}; ///< a verb that was killed half-way just before
 };
 
-std::vector<Case> cases(const std::string& device)
+std::vector<Case> cases(const Origin& origin)
 {
-    const Arguments attach = {"attach", device};
-    const Arguments create = {"create", "-n", "s1", "--store", store_disk(), device};
+    const std::string device = origin.device();
+    const Arguments attach = origin.attaching({"attach"});
+    const Arguments create = origin.attaching({"create", "-n", "s1", "--store", store_disk()});
     const Arguments second = {"create", "-n", "s2", device};
-    const Arguments checkpoint = {"checkpoint", "-n", "c1", device};
+    const Arguments checkpoint = origin.attaching({"checkpoint", "-n", "c1"});
     return {
         {"attach", {}, attach},
         {"create", {}, create},
@@ -97,7 +98,7 @@ public:
 
     void run_all()
     {
-        std::vector<Case> all = cases(origin_->device());
+        std::vector<Case> all = cases(*origin_);
         while (all.size() > std::max<std::size_t>(rounds("kill_cases"), 1))
             all.erase(all.begin() + static_cast<std::ptrdiff_t>(random_.below(all.size())));
         for (const Case& what : all)
@@ -242,19 +243,7 @@ private:
 
 } // namespace
 
-TEST_CASE("a tool that is killed on a logical volume leaves nothing that recover does not mend", "[kill-lv]")
+TEST_CASE("a tool that is killed leaves nothing that recover does not mend", "[kill]")
 {
-    Killing(lvm_origin(origin_disk(), 64_MiB)).run_all();
-}
-
-TEST_CASE(
-    "a tool that is killed on a device of three segments leaves nothing that recover does not mend", "[kill-segments]")
-{
-    Killing(linear_origin(origin_disk(), 48_MiB, 3)).run_all();
-}
-
-TEST_CASE("a tool that is killed on a partition of a plain disk leaves nothing that recover does not mend",
-    "[kill-partition]")
-{
-    Killing(partition_origin(origin_disk(), 48_MiB)).run_all();
+    Killing(origin_under_test(48_MiB)).run_all();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 /// \file
-/// Live devices of every kind there is, on the origin disk unless told.
+/// Live devices of every kind there is, on the origin disk unless told, attached by their table or by the hook.
 #pragma once
 
 #include "base/units.h"
@@ -12,8 +12,10 @@
 
 namespace dmsnap::test {
 
-/// An LV striped over two physical volumes.
-std::unique_ptr<Origin> striped_origin(Bytes size);
+/// The live device that a test was asked to work on: what follows the "@" in its name is a row of the table in
+/// kinds.cc. Of this size, or a little larger.
+std::unique_ptr<Origin> origin_under_test(Bytes size);
+
 /// A thin LV.
 std::unique_ptr<Origin> thin_origin(Bytes size);
 /// An LV mirrored by md, in sync.
@@ -22,9 +24,7 @@ std::unique_ptr<Origin> raid1_origin(Bytes size);
 std::unique_ptr<Origin> lvm_snapshot_origin(Bytes size);
 /// LUKS2, with the key in the table or in the kernel's keyring.
 enum class Key { in_table, in_keyring };
-std::unique_ptr<Origin> crypt_origin(const std::string& disk, Key key);
-/// The first partition of a disk, with a second one behind it.
-std::unique_ptr<Origin> partition_origin(const std::string& disk, Bytes size);
+std::unique_ptr<Origin> crypt_origin(Bytes size, Key key);
 /// A multipath device of one path.
 std::unique_ptr<Origin> multipath_origin();
 

@@ -2,7 +2,6 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "origin.h"
 
-#include "command.h"
 #include "dm/libdevmapper.h"
 
 #include <cstdlib>
@@ -116,6 +115,15 @@ void DmDevice::replace_table(const std::string& table) const
     must({"dmsetup", "load", name_}, table);
     must({"dmsetup", "suspend", "--noflush", "--nolockfs", name_});
     must({"dmsetup", "resume", name_});
+}
+
+Arguments Origin::attaching(const Arguments& verb) const
+{
+    Arguments words = verb;
+    const Arguments options = method();
+    words.insert(words.end(), options.begin(), options.end());
+    words.push_back(device());
+    return words;
 }
 
 Bytes Origin::size() const { return Disk(path()).size(); }

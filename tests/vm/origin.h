@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/units.h"
+#include "command.h"
 #include "disk.h"
 #include "table/status.h"
 
@@ -38,12 +39,16 @@ public:
 
     /// As a user names it to dmsnap.
     virtual std::string device() const = 0;
+    /// The options that say by which method it is to be attached; none where dmsnap is to choose.
+    virtual Arguments method() const { return {}; }
     /// Of the device whose table is "interpose", once it is attached.
     virtual std::string dm_name() const = 0;
     virtual std::string path() const = 0;
     /// As links to its images end.
     virtual std::string link_name() const { return dm_name(); }
 
+    /// The words of a verb that attaches it if need be.
+    Arguments attaching(const Arguments& verb) const;
     Bytes size() const;
     /// What the module says of it; throws unless it is attached.
     InterposeStatus::Details status() const;

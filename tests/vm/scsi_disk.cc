@@ -15,9 +15,11 @@ constexpr const char* driver = "/sys/bus/pseudo/drivers/scsi_debug";
 
 } // namespace
 
-ScsiDisk::ScsiDisk()
+ScsiDisk::ScsiDisk(Bytes size, Bytes sector)
 {
-    try_to({"modprobe", "scsi_debug", "add_host=0"}); // or it is built in, likewise
+    // Or it is built in, of 8 MiB with sectors of 512 bytes.
+    try_to({"modprobe", "scsi_debug", "add_host=0", fmt::format("dev_size_mb={}", size.count >> 20),
+        fmt::format("sector_size={}", sector.count)});
     must({"sh", "-c", fmt::format("echo 1 >{}/add_host", driver)});
     wait_until("a disk of scsi_debug", 30, [this] { return find(); });
     must({"udevadm", "settle"});

@@ -9,11 +9,11 @@
 
 namespace dmsnap::test {
 
-/// A SCSI disk of the kernel's own, of 8 MiB, whose sectors 0x1234 and on can be made unreadable, while writing them
+/// A SCSI disk of the kernel's own, in memory, whose sectors 0x1234 and on can be made unreadable, while writing them
 /// works, and which can be unplugged.
 class ScsiDisk {
 public:
-    ScsiDisk();
+    explicit ScsiDisk(Bytes size = {8 << 20}, Bytes sector = {512});
     ~ScsiDisk();
     ScsiDisk(const ScsiDisk&) = delete;
     ScsiDisk& operator=(const ScsiDisk&) = delete;

@@ -32,7 +32,7 @@ using ReadImage = std::function<Ring(const std::string& snapshot)>;
 Seen take(const Origin& origin, const RecordWriter& writer, const std::string& name, const ReadImage& read)
 {
     const std::uint64_t durable = writer.durable();
-    tool({"create", "-n", name, "--store", store_disk(), origin.device()});
+    tool(origin.attaching({"create", "-n", name, "--store", store_disk()}));
     const std::uint64_t begun = writer.begun();
     const Ring ring = read(name);
     INFO(name << " was taken between records " << durable << " and " << begun);
@@ -90,8 +90,11 @@ void images_hold_prefixes(const Origin& origin, RecordWriter& writer, const Read
     tool({"detach", origin.device()});
 }
 
-void files_hold_prefixes(const std::unique_ptr<Origin>& origin)
+} // namespace
+
+TEST_CASE("images of a filesystem hold a prefix of the records a program fsyncs", "[show2-files]")
 {
+    const auto origin = origin_under_test(256_MiB);
     Filesystem filesystem(origin->path(), "ext4");
     RecordWriter writer(filesystem.directory() + "/records");
     writer.write_on(1); // the file is known to be there
@@ -105,21 +108,9 @@ void files_hold_prefixes(const std::unique_ptr<Origin>& origin)
     check_filesystem(origin->path(), "ext4");
 }
 
-} // namespace
-
-TEST_CASE("images of a filesystem hold a prefix of the records a program fsyncs", "[show2-files]")
-{
-    files_hold_prefixes(lvm_origin(origin_disk(), 256_MiB));
-}
-
-TEST_CASE("images of a filesystem on a partition hold a prefix of the records a program fsyncs", "[show2-partition]")
-{
-    files_hold_prefixes(partition_origin(origin_disk(), 256_MiB));
-}
-
 TEST_CASE("images of a raw device hold a prefix of the records a program fsyncs", "[show2-raw]")
 {
-    const auto origin = linear_origin(origin_disk(), 60_MiB, 3);
+    const auto origin = origin_under_test(60_MiB);
     RecordWriter writer(origin->path());
     images_hold_prefixes(
         *origin, writer, [&](const std::string& snapshot) { return read_ring(origin->image(snapshot)); });

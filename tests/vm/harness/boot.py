@@ -78,9 +78,10 @@ class Boot:
             append += ["dmsnap.tiny", "brd.rd_nr=0", "loop.max_loop=0", "null_blk.nr_devices=0", "scsi_debug.add_host=0"]
         parallel = any(test.parallel for test in tests) and not careful
         self.thread = options.thread or ("multi" if parallel else "single")
-        self.machine = Machine(options.kernel_folder, options.image, options.initrd, options.payload,
-                               self.job, self.logs, memory=options.memory or ("3G" if debug else "2G"),
-                               smp=options.smp, thread=self.thread, accel=options.accel, append=append + options.append,
+        self.machine = Machine(options.emulator, options.kernel_folder, options.image, options.initrd,
+                               options.payload, self.job, self.logs,
+                               memory=options.memory or ("3G" if debug else "2G"), smp=options.smp, thread=self.thread,
+                               accel=options.accel, append=append + options.append,
                                restarts=any(test.restarts for test in tests))
         self.results = Lines(self.logs / "results")
         self.serial = Lines(self.logs / "serial")

@@ -100,7 +100,7 @@ ROUNDS = ("short", "full", "short-debug", "full-debug")
 def environment(column):
     """What a test in the guest finds in its environment."""
     result = {"DMSNAP_TEST_ORIGIN": "/dev/vdb", "DMSNAP_TEST_STORE": "/dev/vdc",
-              "DMSNAP_TEST_SPARE": "/dev/vdd", "DMSNAP_TEST_4K": "/dev/vde"}
+              "DMSNAP_TEST_SPARE": "/dev/vdd", "DMSNAP_TEST_4K": "/dev/vde", "DMSNAP_TEST_NVME": "/dev/nvme0n1"}
     for name, *numbers in rows("rounds", 1 + len(ROUNDS)):
         result[f"ROUNDS_{name}"] = numbers[ROUNDS.index(column)]
     return result

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 # Device, GiB, logical block size; the same names in every guest. /dev/vda is the root image.
-DISKS = (("vdb", 4, 512), ("vdc", 4, 512), ("vdd", 2, 512), ("vde", 2, 4096))
+DISKS = (("vdb", 4, 512), ("vdc", 4, 512), ("vdd", 2, 512), ("vde", 2, 4096), ("nvme0n1", 2, 512))
 
 
 class Follower:
@@ -42,7 +42,8 @@ class Machine:
     A guest that restarts ends, unless `restarts`.
     """
 
-    def __init__(self, kernel, image, initrd, payload, job, logs, *, memory, smp, thread, accel, append, restarts):
+    def __init__(self, emulator, kernel, image, initrd, payload, job, logs, *, memory, smp, thread, accel, append,
+                 restarts):
         self.logs = logs
         for name in ("serial", "output", "results"):
             (logs / name).write_bytes(b"")
@@ -50,7 +51,7 @@ class Machine:
         self.process = None
         self.arguments = [
             "setpriv", "--pdeathsig", "KILL", "--",
-            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+            str(emulator / "qemu-system-x86_64"), "-nodefaults", "-no-user-config", "-display", "none",
             *([] if restarts else ["-no-reboot"]),
             "-machine", "pc", "-accel", accel or f"tcg,thread={thread}", "-cpu", "Nehalem",
             "-smp", f"{smp},sockets={smp},cores=1,threads=1", "-m", memory,
@@ -80,10 +81,11 @@ class Machine:
 
     @staticmethod
     def _disk(name, path, block, snapshot=False):
+        driver, options = ("nvme", "") if name.startswith("nvme") else ("virtio-blk-pci", ",discard=on,write-zeroes=on")
         return ["-drive", f"if=none,id={name},file={path},format=raw,cache=unsafe,discard=unmap,"
                           f"detect-zeroes=off,snapshot={'on' if snapshot else 'off'}",
-                "-device", f"virtio-blk-pci,drive={name},serial={name},logical_block_size={block},"
-                           f"physical_block_size={max(block, 4096)},discard=on,write-zeroes=on"]
+                "-device", f"{driver},drive={name},serial={name},logical_block_size={block},"
+                           f"physical_block_size={max(block, 4096)}{options}"]
 
     def start(self):
         # QEMU puts the overlay of snapshot=on there.
