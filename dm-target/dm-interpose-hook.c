@@ -148,11 +148,13 @@ static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooke
 }
 
 /* Return: whether a write may go as it is, counted by the gate; else it must be turned to the top device. */
-static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t first)
+static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t first, sector_t end)
 {
 	struct interpose_origin *origin = hook->origin;
+	sector_t from = max(first, hook->first);
+	sector_t to = min(end, hook->end);
 	struct chunk_range range =
-		chunks_touched(first - hook->first, bio_sectors(bio), origin->chunk_shift);
+		chunks_touched(from - hook->first, to - from, origin->chunk_shift);
 
 	if (!percpu_ref_tryget_live(&origin->gate))
 		return false;
@@ -169,11 +171,16 @@ static void hook_turn(const struct interpose_hook *hook, struct bio *bio, sector
 	bio_set_dev(bio, hook->top);
 }
 
-/* Whether a write lies where the live device was when the hook began, and nothing else does. */
-static bool hook_covers(const struct interpose_hook *hook, sector_t first, sector_t end)
+/* Whether a write can be turned: what goes over a border would be failed by the top device. */
+static bool hook_can_turn(const struct interpose_hook *hook, struct bio *bio, sector_t first,
+			  sector_t end)
 {
-	return first >= hook->first && end <= hook->end &&
-	       bdev_nr_sectors(hook->live) >= hook->end - hook->first;
+	return first >= hook->first && end <= hook->end && !compat_loses_atomic(bio);
+}
+
+static bool hook_shrunk(const struct interpose_hook *hook)
+{
+	return bdev_nr_sectors(hook->live) < hook->end - hook->first;
 }
 
 /* Return: whether the bio goes another way now. */
@@ -183,17 +190,18 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 	struct hooked_write *write;
 	bool counted;
 
-	if (end <= hook->first || (first >= hook->end && bio->bi_bdev != hook->live))
+	/* What lies beyond the end of a live device that has grown counts as changed, unseen. */
+	if (end <= hook->first || first >= hook->end)
 		return false;
 	if (is_own(hook, bio) || READ_ONCE(hook->origin->gone))
 		return false;
 	write = mempool_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
-	if (!write || !hook_covers(hook, first, end))
+	if (!write || hook_shrunk(hook))
 		goto forsake;
 	if (!queue_is_mq(hook->disk->queue))
 		bio_clear_polled(bio); /* such a device keeps a list of its own in bi_private */
-	counted = hook_let_go(hook, bio, first);
-	if (!counted && compat_loses_atomic(bio))
+	counted = hook_let_go(hook, bio, first, end);
+	if (!counted && !hook_can_turn(hook, bio, first, end))
 		goto forsake;
 	hook_wrap(hook, bio, write, counted);
 	if (!counted)
@@ -201,7 +209,7 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 	return !counted;
 
 forsake:
-	/* What cannot be counted, goes over the border or would fail on the way round: the device goes on without us. */
+	/* What cannot be counted, or should wait and cannot be turned: the device goes on without us. */
 	mempool_free(write, hooked_writes);
 	interpose_origin_forsake(hook->origin);
 	return false;

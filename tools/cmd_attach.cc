@@ -18,19 +18,6 @@ constexpr Option options[] = {
     {"via", "METHOD", "how to see what is written: table, hook, or auto, which is what there is without it"},
 };
 
-Via via_of(const Arguments& arguments)
-{
-    const std::string* via = arguments.value("via");
-    if (via == nullptr || *via == "auto")
-        return Via::automatic;
-    if (*via == "table")
-        return Via::table;
-    if (*via == "hook")
-        return Via::hook;
-    throw Error("--via " + printable(*via), "use it", "it is none of auto, table and hook", "one of these")
-        .as(Fault::usage);
-}
-
 int run_attach(const Arguments& arguments)
 {
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
@@ -41,9 +28,10 @@ int run_attach(const Arguments& arguments)
     Change change(arguments);
     return for_each_object(arguments, [&](const std::string& spec) {
         const BlockDevice block = change.hold(spec);
+        if (!renewed(change, block))
+            return;
         const Machine machine = survey(change.dm());
-        const Plan plan = plan_attach(
-            machine, read_live(change.dm(), block, wish.via == Via::hook || !block.is_dm()), draw_uuid(machine), wish);
+        const Plan plan = plan_attach(machine, read_live(change.dm(), block, wish.via), draw_uuid(machine), wish);
         if (plan.empty())
             log_warning(fmt::format("{}: it is attached already", block.name()));
         change.carry_out(plan);

@@ -53,8 +53,8 @@ const OriginState& require_chain(const Machine& machine, const std::string& spec
 {
     const BlockDevice block = resolve_live(machine, spec);
     const OriginState* origin = find_attached(machine, block);
-    if (origin != nullptr && origin->resized())
-        throw chain_broken(printable(block.name()), "it has another size than when it was attached");
+    if (origin != nullptr && origin->shrunk())
+        throw chain_broken(printable(block.name()), "it is smaller than when it was attached");
     if (origin != nullptr)
         return *origin;
     throw chain_broken(printable(block.name()), "it is not attached: its chain of changes has ended");
@@ -95,6 +95,8 @@ int run_changed(const Arguments& arguments)
     } catch (const Error& error) {
         throw explained(error, origin, survey(*dm));
     }
+    if (const auto grown = origin.new_space(); grown && to == nullptr)
+        runs.push_back(*grown);
     // Only now is it known to be complete.
     print(as_json ? json(origin, origin.id_of(from).text(), to != nullptr ? origin.id_of(*to).text() : "now", runs)
                   : basic(runs));

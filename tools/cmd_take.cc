@@ -20,6 +20,7 @@ constexpr Option create_options[] = {
     {"data", "FILE|-", "up to 256 bytes that the point carries"},
     {"addtag", "TAG", "a word to find it by; may be repeated"},
     {"deadline", "SECONDS", "how long freezing and waiting may take, 10 unless given"},
+    {"via", "METHOD", "as in dmsnap attach, if the device is to be attached"},
 };
 
 constexpr Option checkpoint_options[] = {
@@ -28,6 +29,7 @@ constexpr Option checkpoint_options[] = {
     {"data", "FILE|-", "up to 256 bytes that the point carries"},
     {"addtag", "TAG", "a word to find it by; may be repeated"},
     {"deadline", "SECONDS", "how long freezing and waiting may take, 10 unless given"},
+    {"via", "METHOD", "as in dmsnap attach, if the device is to be attached"},
 };
 
 PointWish wish_of(const Arguments& arguments, PointKind kind)
@@ -35,6 +37,7 @@ PointWish wish_of(const Arguments& arguments, PointKind kind)
     PointWish wish(kind, PointName(arguments.require("name")));
     if (const std::string* size = arguments.value("chunksize"))
         wish.chunk = checked_chunk(parse_size(*size, 'k'));
+    wish.via = via_of(arguments);
     wish.deadline = deadline_of(arguments);
     wish.data = data_of(arguments).value_or(Blob());
     for (const Tag& tag : tags_of(arguments, "addtag"))
@@ -98,6 +101,8 @@ void take(Change& change, const Arguments& arguments, const std::string& spec, P
     const BlockDevice block = change.hold(spec);
     if (first && !same_device(first->origin, block))
         throw Error(printable(spec), "find the device", "it has become another one meanwhile", "again");
+    if (!renewed(change, block))
+        return;
     const Plan plan = change.plan([&](const Machine& machine) {
         auto store = read_store(arguments, machine, block);
         if (first)
@@ -108,7 +113,7 @@ void take(Change& change, const Arguments& arguments, const std::string& spec, P
         if (store && !change.dry_run() && machine.find_store_on(store->facts.device.number) == nullptr)
             store->facts.claimed = is_claimed(store->facts.device);
         wish.new_origin = draw_uuid(machine);
-        return plan_take(machine, read_live(change.dm(), block, !block.is_dm()), wish, store);
+        return plan_take(machine, read_live(change.dm(), block, wish.via), wish, store);
     });
     const Outcome outcome = change.carry_out(plan);
     if (outcome.taken)
@@ -167,7 +172,7 @@ int run_checkpoint(const Arguments& arguments)
 const Command create_command = {
     .name = "create",
     .synopsis = "-n|--name NAME [--store STORE] [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] "
-                "[--deadline SECONDS] [OPTIONS] DEVICE",
+                "[--via auto|table|hook] [--deadline SECONDS] [OPTIONS] DEVICE",
     .summary = "take a snapshot of a live device",
     .options = create_options,
     .group = Group::mutates,
@@ -177,8 +182,8 @@ const Command create_command = {
 
 const Command checkpoint_command = {
     .name = "checkpoint",
-    .synopsis =
-        "-n|--name NAME [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] [--deadline SECONDS] [OPTIONS] DEVICE...",
+    .synopsis = "-n|--name NAME [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] [--via auto|table|hook] "
+                "[--deadline SECONDS] [OPTIONS] DEVICE...",
     .summary = "take a point that keeps no data, for changed",
     .options = checkpoint_options,
     .group = Group::mutates,

@@ -47,6 +47,19 @@ std::optional<Blob> data_of(const Arguments& arguments)
     return read_data(file, printable(*source));
 }
 
+Via via_of(const Arguments& arguments)
+{
+    const std::string* via = arguments.value("via");
+    if (via == nullptr || *via == "auto")
+        return Via::automatic;
+    if (*via == "table")
+        return Via::table;
+    if (*via == "hook")
+        return Via::hook;
+    throw Error("--via " + printable(*via), "use it", "it is none of auto, table and hook", "one of these")
+        .as(Fault::usage);
+}
+
 std::chrono::milliseconds deadline_of(const Arguments& arguments)
 {
     const std::string* text = arguments.value("deadline");

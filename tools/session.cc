@@ -67,10 +67,10 @@ bool same_device(const BlockDevice& a, const BlockDevice& b)
     return a.number == b.number && a.kernel_name == b.kernel_name && a.dm_name == b.dm_name && a.dm_uuid == b.dm_uuid;
 }
 
-Candidate read_live(Dm& dm, const BlockDevice& block, bool by_hook)
+Candidate read_live(Dm& dm, const BlockDevice& block, Via via)
 {
     Candidate candidate = read_candidate(dm, block);
-    read_use(candidate, by_hook);
+    read_use(candidate, may_use_hook(candidate, via));
     return candidate;
 }
 
@@ -236,6 +236,24 @@ Outcome Change::carry_out(const Plan& plan)
         throw *outcome.error;
     log_error(commands_text(outcome.left_to_do));
     throw not_undone(outcome);
+}
+
+bool renewed(Change& change, const BlockDevice& block)
+{
+    bool needed = false;
+    const Plan plan = change.plan([&](const Machine& machine) {
+        const OriginState* origin = machine.find(block.number);
+        Plan renewal = origin != nullptr ? plan_renewal(machine, *origin) : Plan();
+        needed = !renewal.empty();
+        return renewal;
+    });
+    if (!needed)
+        return true;
+    log_warning(
+        fmt::format("{}: it has another size than when it was attached: it is attached anew, and its checkpoints end",
+            block.name()));
+    change.carry_out(plan);
+    return !change.dry_run();
 }
 
 int exit_code_of(const Error& error)

@@ -9,6 +9,7 @@
 #include "machine/lvm_lock.h"
 #include "machine/reconcile.h"
 #include "machine/survey.h"
+#include "ops/attach.h"
 #include "ops/facts.h"
 #include "ops/remove.h"
 #include "plan/dm.h"
@@ -101,8 +102,12 @@ template <typename Act> auto outwait(Act act)
 bool confirm(
     const Arguments& arguments, const std::string& subject, const std::string& operation, const std::string& question);
 
-/// The device as it is now, with what uses it; `by_hook`: it is not to be attached by its table.
-Candidate read_live(Dm& dm, const BlockDevice& block, bool by_hook);
+/// The device as it is now, with what uses it, as attaching it by that method needs it.
+Candidate read_live(Dm& dm, const BlockDevice& block, Via via);
+
+/// Detaches a device that has another size than when the hook began to watch it, unless a snapshot would go with that, so
+/// that it can be attached anew.  False: a dry run, which has shown that step and cannot show the next.
+bool renewed(Change& change, const BlockDevice& block);
 
 /// Whether both are one device under one name: a number alone is used again as soon as its device is gone.
 bool same_device(const BlockDevice& a, const BlockDevice& b);

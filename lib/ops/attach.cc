@@ -38,6 +38,15 @@ bool is_part_of_volume(const DmInfo& info)
                         [&](std::string_view part) { return name->volume.find(part) != std::string::npos; }));
 }
 
+/// Who gives their devices another table whenever they like, which would end the points of one with ours in it.
+constexpr std::string_view managers[] = {"LVM-", "CRYPT-", "mpath-", "stratis-"};
+
+bool is_managed(const DmInfo& info)
+{
+    return std::any_of(std::begin(managers), std::end(managers),
+        [&](std::string_view prefix) { return info.uuid.starts_with(prefix); });
+}
+
 /// Targets that stay where they are, and what to do about it.
 struct Immovable {
     std::string_view type;
@@ -50,7 +59,7 @@ constexpr Immovable immovable[] = {
     {"multipath", "it is a multipath device, whose table takes no other target",
         "attach what lies on it, a logical volume for example, or --via hook"},
     {"snapshot-origin", "it has snapshots of LVM's, which could not be removed any more",
-        "lvremove its snapshots, then again"},
+        "lvremove its snapshots, then again, or --via hook"},
     {"snapshot", "it is a snapshot of LVM's", "attach its origin, once lvremove has removed its snapshots"},
     {"snapshot-merge", "LVM is merging a snapshot into it", "again when lvs no longer shows the snapshot"},
     {"cache", "it is cached, and only one device may have the cache's metadata",
@@ -154,9 +163,20 @@ void require_no_overlap(const Machine& machine, const Candidate& candidate)
                 fmt::format("dmsnap detach {} first", shell_word(origin.device().text())));
 }
 
+/// What changes without a write to the device itself would be seen by nobody.
+void require_written_from_above(const Candidate& candidate)
+{
+    for (const TableLine& line : candidate.table)
+        if (const std::string type = target_type(line.target); type == "thin-pool" || type == "snapshot-merge")
+            throw cannot_move(candidate, type);
+    if (candidate.info && is_part_of_volume(*candidate.info))
+        throw refused(candidate, "it is a part of a logical volume", "attach the volume itself");
+}
+
 void require_hookable(const Machine& machine, const Candidate& candidate)
 {
     require_live(candidate);
+    require_written_from_above(candidate);
     if (candidate.swap)
         throw refused(
             candidate, "the kernel swaps to it, or to what lies on it", "swapoff first, or attach a part of it");
@@ -217,6 +237,15 @@ std::string names_of(const std::vector<ImageState>& images)
     return joined(names);
 }
 
+std::vector<const Point*> snapshots_of(const OriginState& origin)
+{
+    std::vector<const Point*> found;
+    for (const Point& point : origin.points)
+        if (point.kind == PointKind::snapshot)
+            found.push_back(&point);
+    return found;
+}
+
 /// What somebody else has suspended, or loaded, is his: a detach would resume the one and overwrite the other.
 void require_detachable(const OriginState& origin)
 {
@@ -227,15 +256,6 @@ void require_detachable(const OriginState& origin)
     if (origin.info.inactive_table && (origin.live || origin.inactive != original_table(origin)))
         throw Error(name, "detach", "somebody has loaded another table for it that is not active yet",
             fmt::format("dmsetup clear {}, once you know whose it is", shell_word(name)));
-}
-
-std::vector<const Point*> snapshots_of(const OriginState& origin)
-{
-    std::vector<const Point*> found;
-    for (const Point& point : origin.points)
-        if (point.kind == PointKind::snapshot)
-            found.push_back(&point);
-    return found;
 }
 
 void require_free(const Machine& machine, const Candidate& candidate, const DmName& name)
@@ -258,8 +278,8 @@ std::optional<Attachment> present_attachment(const Machine& machine, const Candi
     if (origin != nullptr && origin->live && !origin->hooked())
         throw refused(candidate, "what an attach that died has left could not be mended", "dmsnap recover");
     if (origin != nullptr && origin->resized())
-        throw refused(candidate, "it is attached, but has another size by now: what lies beyond is not seen",
-            fmt::format("dmsnap detach --force {}, then again", name));
+        throw refused(candidate, "it is attached, but has another size by now, and snapshots of the old one",
+            fmt::format("dmsnap remove {}, once they have served, then again", names_of(snapshots_of(*origin))));
     if (wish.chunk && *wish.chunk != line->chunk)
         throw refused(candidate, fmt::format("it is attached with chunks of {}", exact_size(line->chunk)),
             fmt::format("dmsnap detach {}, which ends its points, then again", name));
@@ -335,6 +355,11 @@ Plan leave(const OriginState& origin)
 
 } // namespace
 
+bool may_use_hook(const Candidate& candidate, Via via)
+{
+    return via == Via::hook || (via == Via::automatic && (!candidate.info || is_managed(*candidate.info)));
+}
+
 Table original_table(const OriginState& origin)
 {
     if (origin.base)
@@ -347,7 +372,9 @@ Attachment plan_attachment(
 {
     if (auto present = present_attachment(machine, candidate, wish))
         return std::move(*present);
-    const bool by_hook = wish.via == Via::hook || (wish.via == Via::automatic && !candidate.info);
+    // LVM, which passes by what lies on its own volumes, would find the label of one again on dmsnap's devices.
+    const bool by_table = wish.via == Via::automatic && candidate.info && candidate.physical_volume;
+    const bool by_hook = may_use_hook(candidate, wish.via) && !by_table;
     if (by_hook)
         require_hookable(machine, candidate);
     else
@@ -362,6 +389,13 @@ Attachment plan_attachment(
 Plan plan_attach(const Machine& machine, const Candidate& candidate, const Uuid& new_origin, const AttachWish& wish)
 {
     return plan_attachment(machine, candidate, new_origin, wish).plan;
+}
+
+Plan plan_renewal(const Machine& machine, const OriginState& origin)
+{
+    if (!origin.resized() || !snapshots_of(origin).empty())
+        return {};
+    return plan_detach(machine, origin, true);
 }
 
 Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)

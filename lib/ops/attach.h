@@ -16,10 +16,13 @@ enum class AttachFor { good, first_point };
 
 /// How an origin gets to see the bios of a device.
 enum class Via {
-    automatic, ///< by its table if it has one
+    automatic, ///< by its table if it has one that nobody else manages
     table,     ///< `interpose` stands in the device's own table
     hook,      ///< the module's hook shows them to a device of its own
 };
+
+/// Whether a device may come to be attached by the hook, so that all that read_use() tells for it must be known.
+bool may_use_hook(const Candidate& candidate, Via via);
 
 struct AttachWish {
     std::optional<Sectors> chunk = {}; ///< nothing: the default
@@ -44,6 +47,10 @@ Attachment plan_attachment(
 /// Only the plan of it.
 Plan plan_attach(
     const Machine& machine, const Candidate& candidate, const Uuid& new_origin, const AttachWish& wish = {});
+
+/// Ends an origin whose live device has another size than what is watched of it, so that it can be attached anew.  Empty
+/// if it has not, or if snapshots would go with that.
+Plan plan_renewal(const Machine& machine, const OriginState& origin);
 
 /// Gives the device the table it had, or ends the hook.  With `force` that ends its snapshots too.  Throws Error while a snapshot is there
 /// without `force`; while an image is in use, the device is suspended or somebody else's table is loaded for it in any

@@ -79,10 +79,13 @@ void add_origin(Problems& found, const Machine& machine, const OriginState& orig
     if (origin.pulled())
         found.push_back({origin.device().text(), "it is gone, and what was attached to it is not",
             "dmsnap detach --force " + device});
-    else if (origin.resized())
-        found.push_back(
-            {origin.device().text(), "it has another size than when it was attached: what lies beyond is not seen",
-                "dmsnap detach --force " + device + ", then attach it anew"});
+    else if (origin.shrunk())
+        found.push_back({origin.device().text(), "it is smaller than when it was attached: its points end",
+            "dmsnap detach --force " + device + ", then attach it anew"});
+    else if (origin.new_space())
+        found.push_back({origin.device().text(),
+            "it has grown since it was attached: its points stay right, the next one begins a new chain of changes",
+            "dmsnap remove its snapshots, once they have served, then dmsnap attach " + device});
     if (origin.live && origin.base && !origin.base->leads_to_live())
         found.push_back({origin.device().text(),
             origin.base->info.name.text() + ", through which its old data is read, was given another table",

@@ -15,6 +15,14 @@ template <typename Range, typename Test> auto find_or_null(const Range& range, T
 
 } // namespace
 
+std::optional<Run> OriginState::new_space() const
+{
+    const Sectors watched = length(table);
+    if (!live || live->size <= watched)
+        return std::nullopt;
+    return Run{watched, live->size - watched};
+}
+
 const Point* OriginState::find(const PointName& name_of_point) const
 {
     return find_or_null(points, [&](const Point& p) { return p.name == name_of_point; });

@@ -87,8 +87,11 @@ struct OriginState {
     DeviceNumber number() const { return live ? live->number : info.number; }
     /// Whether the live device is gone, for all that sysfs says.
     bool pulled() const { return live && live->size.count == 0; }
-    /// Whether the live device has become longer or shorter than what is watched of it.
-    bool resized() const { return live && !pulled() && live->size != length(table); }
+    /// Whether the live device has become shorter than what is watched of it.
+    bool shrunk() const { return live && !pulled() && live->size < length(table); }
+    bool resized() const { return shrunk() || new_space(); }
+    /// What a live device that has grown has more than is watched of it: it counts as changed since every point.
+    std::optional<Run> new_space() const;
     /// Whether the live device's bios come by the hook; one that has lost it, or has none yet, notes nothing.
     bool hooked() const { return status.details && status.details->hooked; }
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }

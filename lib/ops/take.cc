@@ -3,7 +3,6 @@
 #include "ops/take.h"
 
 #include "base/error.h"
-#include "ops/attach.h"
 #include "ops/naming.h"
 #include "ops/parts.h"
 
@@ -204,7 +203,7 @@ Plan plan_take(
     require_freezable(candidate, operation_of(wish));
     require_running(machine, candidate, wish);
     const Attachment attached = plan_attachment(machine, candidate, wish.new_origin,
-        {.chunk = wish.chunk, .deadline = wish.deadline, .purpose = AttachFor::first_point});
+        {.chunk = wish.chunk, .via = wish.via, .deadline = wish.deadline, .purpose = AttachFor::first_point});
     const DmName& name = attached.name;
 
     Plan plan;

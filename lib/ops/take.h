@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #pragma once
 
+#include "ops/attach.h"
 #include "ops/facts.h"
 #include "plan/step.h"
 #include "world/store_facts.h"
@@ -23,8 +24,10 @@ struct PointWish {
     Blob data;
     Tags tags;
     std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
-    std::optional<Sectors> chunk; ///< only for a device to be attached
-    Uuid new_origin;              ///< freshly drawn, for a device to be attached
+    // Only for a device to be attached:
+    std::optional<Sectors> chunk;
+    Via via = Via::automatic;
+    Uuid new_origin; ///< freshly drawn
 };
 
 /// The store that is wanted for a snapshot.

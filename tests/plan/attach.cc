@@ -120,6 +120,45 @@ TEST_CASE("attach refuses what LVM keeps to itself", "[plan]")
     CHECK(refusal(volume).empty());
 }
 
+TEST_CASE("what another manager reloads when it likes is seen by the hook", "[plan]")
+{
+    for (const std::string& uuid :
+        {"LVM-" + std::string(64, 'x'), std::string("CRYPT-LUKS2-x-home"), std::string("mpath-3600")}) {
+        INFO(uuid);
+        World world = linear_world();
+        world.dm.devices[world.device].uuid = uuid;
+        const auto machine = world.machine();
+        CHECK(plan_attachment(machine, world.candidate(), U, {}).name == top_name(U));
+        CHECK(plan_attachment(machine, world.candidate(), U, {.via = Via::table}).name == world.device);
+        Candidate labelled = world.candidate();
+        labelled.physical_volume = true;
+        CHECK(plan_attachment(machine, labelled, U, {}).name == world.device);
+    }
+    World pool("0 8192 thin-pool 253:1 253:2 128 0\n");
+    CHECK_THROWS_AS(plan_attach(pool.machine(), pool.candidate(), U, {.via = Via::hook}), Error);
+}
+
+TEST_CASE("a device that has outgrown its hook is attached anew, unless snapshots would go with that", "[plan]")
+{
+    World world = disk_world();
+    REQUIRE(world.run(plan_attach(world.machine(), world.candidate(), U)).done());
+    auto machine = world.machine();
+    OriginState& origin = machine.origins.at(0);
+    CHECK(plan_renewal(machine, origin).empty());
+    for (const std::uint64_t size : {5000u, 4000u}) {
+        origin.live->size = {size};
+        CHECK(to_text(plan_renewal(machine, origin)) == to_text(plan_detach(machine, origin, true)));
+        CHECK(origin.shrunk() == (size == 4000));
+        CHECK_THROWS_AS(plan_attach(machine, world.candidate(), Q), Error);
+    }
+    origin.live->size = {5000};
+    CHECK(origin.new_space() == Run{{4096}, {904}});
+    REQUIRE(world.run(plan_take(world.machine(), world.candidate(), snapshot_wish(), store_wish())).done());
+    auto with_snapshot = world.machine();
+    with_snapshot.origins.at(0).live->size = {5000};
+    CHECK(plan_renewal(with_snapshot, with_snapshot.origins.at(0)).empty());
+}
+
 TEST_CASE("attach does not show a key", "[plan]")
 {
     World world("0 8192 crypt aes-xts-plain64 00ff00ff 0 8:16 4096\n");
@@ -170,8 +209,8 @@ TEST_CASE("attach lets the hook see a plain disk, whose filesystems are written 
 
 TEST_CASE("the hook takes what the table method cannot move", "[plan]")
 {
-    World world("0 8192 thin-pool 253:1 253:2 128 0\n");
-    CHECK(refusal(world).find("thin pool") != std::string::npos);
+    World world("0 8192 multipath 0 0 1 1 round-robin 0 1 1 8:16 1\n");
+    CHECK(refusal(world).find("multipath") != std::string::npos);
     const Plan plan = plan_attach(world.machine(), world.candidate(), U, {.via = Via::hook});
     REQUIRE(world.run(plan).done());
     CHECK(world.machine().origins.at(0).hooked());

@@ -102,12 +102,13 @@ void require_target(const std::string& name)
 }
 
 /// `reason` and `next_step` are what must be found in the two lines it says.
-void check_refused(const std::string& device, const std::string& reason, const std::string& next_step)
+void check_refused(
+    const std::string& device, const std::string& reason, const std::string& next_step, const std::string& via = "auto")
 {
     INFO(device);
     const Look before;
-    for (const Arguments& verb :
-        {Arguments{"attach", device}, Arguments{"create", "-n", "s", "--store", store_disk(), device}}) {
+    for (const Arguments& verb : {Arguments{"attach", "--via", via, device},
+             Arguments{"create", "--via", via, "-n", "s", "--store", store_disk(), device}}) {
         const Result result = run_tool(verb);
         INFO(result.err);
         CHECK(result.status == 5);
@@ -136,15 +137,17 @@ TEST_CASE("what cannot be attached is refused and left as it is", "[refused-targ
     SECTION("a thin pool")
     {
         const auto origin = thin_origin(64_MiB);
-        check_refused("/dev/mapper/test-pool-tpool", "thin pool", "thin volumes");
+        for (const char* via : {"auto", "table", "hook"})
+            check_refused("/dev/mapper/test-pool-tpool", "thin pool", "thin volumes", via);
         check_refused("/dev/mapper/test-pool_tdata", "part of a logical volume", "volume itself");
+        check_refused("/dev/mapper/test-pool_tdata", "part of a logical volume", "volume itself", "table");
         check_refused("/dev/mapper/test-pool_tmeta", "part of a logical volume", "volume itself");
     }
     SECTION("an origin of LVM's snapshots, and what belongs to it")
     {
         const auto origin = lvm_snapshot_origin(64_MiB);
-        check_refused(origin->device(), "snapshots of LVM's", "lvremove");
-        check_refused("test/snap", "snapshot of LVM's", "lvremove");
+        check_refused(origin->device(), "snapshots of LVM's", "--via hook", "table");
+        check_refused("test/snap", "snapshot of LVM's", "lvremove", "table");
         check_refused("/dev/mapper/test-origin-real", "part of a logical volume", "volume itself");
         check_refused("/dev/mapper/test-snap-cow", "part of a logical volume", "volume itself");
     }
@@ -158,12 +161,12 @@ TEST_CASE("what cannot be attached is refused and left as it is", "[refused-targ
     {
         const auto origin = crypt_origin(64_MiB, Key::in_keyring);
         REQUIRE(must({"dmsetup", "table", "--showkeys", "test-origin"}).find(":logon:") != std::string::npos);
-        check_refused(origin->device(), "keyring", "--disable-keyring");
+        check_refused(origin->device(), "keyring", "--disable-keyring", "table");
     }
     SECTION("multipath")
     {
         require_target("multipath");
-        const auto origin = multipath_origin();
-        check_refused(origin->device(), "multipath", "what lies on it");
+        const auto origin = multipath_origin(64_MiB);
+        check_refused(origin->device(), "multipath", "what lies on it", "table");
     }
 }

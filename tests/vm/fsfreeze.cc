@@ -70,16 +70,16 @@ void use_frozen(const std::string& type)
         const Frozen frozen(filesystem);
         wait_until_blocked(writer);
         const std::uint64_t durable = writer.durable();
-        must_end({"attach", origin->device()});
+        must_end(origin->attaching({"attach"}));
         CHECK(is_frozen(filesystem));
-        must_end({"create", "-n", "s1", "--store", store.path(), origin->device()});
+        must_end(origin->attaching({"create", "-n", "s1", "--store", store.path()}));
         CHECK(is_frozen(filesystem));
         CHECK(list_field("s1", "consistency") == "fs");
         copy(origin->path(), the_copy(), origin->size());
         CHECK(differences(origin->image("s1"), the_copy(), origin->size(), 16_KiB, Cached::no) == "");
         must_end({"detach", "--force", origin->device()});
         CHECK(is_frozen(filesystem));
-        must_end({"create", "-n", "s2", "--store", store.path(), origin->device()}); // attaches as well
+        must_end(origin->attaching({"create", "-n", "s2", "--store", store.path()})); // attaches as well
         CHECK(is_frozen(filesystem));
         CHECK(writer.durable() == durable);
     }

@@ -64,7 +64,9 @@ public:
     ~VolumeOrigin() override { try_to({"dmsnap", "detach", "--force", "--yes", device()}); }
 
     std::string device() const override { return "test/origin"; }
-    std::string dm_name() const override { return "test-origin"; }
+    Arguments method() const override { return {"--via", "table"}; }
+    std::string dm_name() const override { return attached_device("test-origin"); }
+    std::string link_name() const override { return "test-origin"; }
     std::string path() const override { return "/dev/test/origin"; }
 
 private:
@@ -86,7 +88,7 @@ public:
         std::ofstream("/tmp/key") << "not very secret";
         must({"cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--pbkdf", "pbkdf2",
             "--pbkdf-force-iterations", "1000", disk_->path(), "/tmp/key"});
-        Arguments open = {"cryptsetup", "open", "--key-file", "/tmp/key", disk_->path(), dm_name()};
+        Arguments open = {"cryptsetup", "open", "--key-file", "/tmp/key", disk_->path(), "test-origin"};
         if (key == Key::in_table)
             open.push_back("--disable-keyring");
         must(open);
@@ -98,8 +100,10 @@ public:
     }
 
     std::string device() const override { return path(); }
-    std::string dm_name() const override { return "test-origin"; }
+    Arguments method() const override { return {"--via", "table"}; }
+    std::string dm_name() const override { return attached_device("test-origin"); }
     std::string path() const override { return "/dev/mapper/test-origin"; }
+    std::string link_name() const override { return "test-origin"; }
 
 private:
     std::unique_ptr<DmDevice> disk_;
@@ -107,29 +111,22 @@ private:
 
 class MultipathOrigin : public Origin {
 public:
-    MultipathOrigin()
+    explicit MultipathOrigin(Bytes size)
         : device_("test-origin", fmt::format("0 {} multipath 0 0 1 1 round-robin 0 1 1 {} 1\n",
-                                     Sectors::exactly(Disk(origin_disk()).size()).count, origin_disk()))
+                                     Sectors::exactly(size).count, origin_disk()))
     {
     }
 
+    ~MultipathOrigin() override { try_to({"dmsnap", "detach", "--force", "--yes", device()}); }
+
     std::string device() const override { return device_.path(); }
-    std::string dm_name() const override { return device_.name(); }
+    std::string dm_name() const override { return attached_device(device_.name()); }
     std::string path() const override { return device_.path(); }
+    std::string link_name() const override { return device_.name(); }
 
 private:
     DmDevice device_;
 };
-
-/// The top device of what is attached by the hook.
-std::string top_device(const std::string& path)
-{
-    const std::string all = must({"dmsetup", "info", "--columns", "--noheadings", "--options", "name"});
-    for (const std::string_view name : lines(all))
-        if (name.starts_with("dmsnap-top-"))
-            return std::string(name);
-    throw std::runtime_error(path + " is not attached");
-}
 
 /// Whatever it is, it is attached by the hook.
 class HookedOrigin : public Origin {
@@ -138,9 +135,9 @@ public:
 
     std::string device() const override { return live_->device(); }
     Arguments method() const override { return {"--via", "hook"}; }
-    std::string dm_name() const override { return top_device(path()); }
+    std::string dm_name() const override { return live_->dm_name(); }
     std::string path() const override { return live_->path(); }
-    std::string link_name() const override { return live_->dm_name(); }
+    std::string link_name() const override { return live_->link_name(); }
 
 private:
     std::unique_ptr<Origin> live_;
@@ -150,7 +147,7 @@ private:
 class PlainOrigin : public Origin {
 public:
     std::string device() const override { return path(); }
-    std::string dm_name() const override { return top_device(path()); }
+    std::string dm_name() const override { return attached_device(path()); }
     std::string link_name() const override { return path().substr(path().rfind('/') + 1); }
 
 protected:
@@ -291,6 +288,7 @@ const Kind all_kinds[] = {
     {"loop", [](Bytes size) { return std::make_unique<LoopOrigin>(size); }},
     {"lv-hook", [](Bytes size) { return by_hook(lvm_origin(origin_disk(), size)); }},
     {"thin-hook", [](Bytes size) { return by_hook(thin_origin(size)); }},
+    {"multipath", [](Bytes size) { return by_hook(multipath_origin(size)); }},
     {"luks2", [](Bytes size) { return by_hook(crypt_origin(size, Key::in_keyring)); }},
 };
 
@@ -330,6 +328,6 @@ std::unique_ptr<Origin> lvm_snapshot_origin(Bytes size)
 
 std::unique_ptr<Origin> crypt_origin(Bytes size, Key key) { return std::make_unique<CryptOrigin>(size, key); }
 
-std::unique_ptr<Origin> multipath_origin() { return std::make_unique<MultipathOrigin>(); }
+std::unique_ptr<Origin> multipath_origin(Bytes size) { return std::make_unique<MultipathOrigin>(size); }
 
 } // namespace dmsnap::test

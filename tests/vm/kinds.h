@@ -16,6 +16,8 @@ namespace dmsnap::test {
 /// kinds.cc. Of this size, or a little larger.
 std::unique_ptr<Origin> origin_under_test(Bytes size);
 
+// To be attached by their tables.
+
 /// A thin LV.
 std::unique_ptr<Origin> thin_origin(Bytes size);
 /// An LV mirrored by md, in sync.
@@ -26,6 +28,6 @@ std::unique_ptr<Origin> lvm_snapshot_origin(Bytes size);
 enum class Key { in_table, in_keyring };
 std::unique_ptr<Origin> crypt_origin(Bytes size, Key key);
 /// A multipath device of one path.
-std::unique_ptr<Origin> multipath_origin();
+std::unique_ptr<Origin> multipath_origin(Bytes size);
 
 } // namespace dmsnap::test

@@ -35,8 +35,8 @@ void try_shell(const std::string& command) { try_to({"bash", "-c", command}); }
 /// An LV in a VG of two PVs, on which it can be moved about.
 class Volume : public Origin {
 public:
-    Volume()
-        : first_("test-pv1", fmt::format("0 524288 linear {} 8192", origin_disk())),
+    explicit Volume(std::string via)
+        : via_(std::move(via)), first_("test-pv1", fmt::format("0 524288 linear {} 8192", origin_disk())),
           second_("test-pv2", fmt::format("0 524288 linear {} 1048576", origin_disk()))
     {
         shell("vgcreate -q -y test /dev/mapper/test-pv1 /dev/mapper/test-pv2");
@@ -49,27 +49,31 @@ public:
     }
 
     std::string device() const override { return "test/origin"; }
-    std::string dm_name() const override { return "test-origin"; }
+    Arguments method() const override { return {"--via", via_}; }
+    std::string dm_name() const override { return attached_device("test-origin"); }
     std::string path() const override { return "/dev/test/origin"; }
+    std::string link_name() const override { return "test-origin"; }
+    bool attached() const { return must({"dmsetup", "table"}).find(" interpose ") != std::string::npos; }
 
 private:
+    std::string via_;
     DmDevice first_;
     DmDevice second_;
 };
-
-std::string table() { return must({"dmsetup", "table", "test-origin"}); }
-bool attached() { return table().find(INTERPOSE_TARGET) != std::string::npos; }
 
 std::string events_of_image(const std::string& point)
 {
     return must({"dmsetup", "info", "-c", "--noheadings", "-o", "events", "dmsnap-" + point});
 }
 
+/// How a scene is left.
+enum class Attached { yes, no };
+
 /// An attached volume with a filesystem at work and, in turns, a snapshot whose image is mounted.
 class Scene {
 public:
-    Scene()
-        : filesystem_(volume_.path(), "ext4"), load_(filesystem_.directory(), load_file_size, random_),
+    explicit Scene(const std::string& via)
+        : volume_(via), filesystem_(volume_.path(), "ext4"), load_(filesystem_.directory(), load_file_size, random_),
           user_(std::in_place, Arguments{"sh", "-c", "cd \"$0\" && exec sleep 1000", filesystem_.directory()})
     {
         load_.start();
@@ -83,7 +87,7 @@ public:
         {
             const Frozen frozen(filesystem_);
             copy(volume_.path(), the_copy(), volume_size);
-            tool({"create", "-n", "s1", "--store", store_disk(), volume_.device()});
+            tool(volume_.attaching({"create", "-n", "s1", "--store", store_disk()}));
         }
         generation_ = volume_.generation();
         image_ = volume_.image("s1");
@@ -95,7 +99,7 @@ public:
     /// What must hold once another table has taken the device.
     void check_ended()
     {
-        CHECK_FALSE(attached());
+        CHECK_FALSE(volume_.attached());
         CHECK(error_of_reading("/dev/mapper/dmsnap-s1") == EIO);
         CHECK(list_field("s1", "snap_attr").substr(4, 1) == "I");
         CHECK(list_field("s1", "reason") == INTERPOSE_FAILURE_DETACHED);
@@ -107,7 +111,7 @@ public:
     /// Attached anew it is another chain, and the old image stays what it is.
     void check_new_chain()
     {
-        tool({"checkpoint", "-n", "c1", volume_.device()});
+        tool(volume_.attaching({"checkpoint", "-n", "c1"}));
         CHECK(volume_.generation() != generation_);
         check_chain_broken();
         CHECK(run_tool({"changed", "--since", generation_ + ":1", volume_.device()}).status == 7);
@@ -118,7 +122,7 @@ public:
     /// What must hold if it has not.
     void check_untouched()
     {
-        CHECK(attached());
+        CHECK(volume_.attached());
         CHECK(volume_.generation() == generation_);
         CHECK(list_field("s1", "valid") == INTERPOSE_VALIDITY_VALID);
         CHECK(run_tool({"changed", "--since", "s1", volume_.device()}).status == 0);
@@ -128,7 +132,7 @@ public:
     /// What must hold if it is attached still, whatever became of the store, which nobody but the module has open.
     void check_attached()
     {
-        CHECK(attached());
+        CHECK(volume_.attached());
         CHECK(volume_.generation() == generation_);
         CHECK(run_tool({"changed", "--since", "s1", volume_.device()}).status == 0);
         if (list_field("s1", "valid") != INTERPOSE_VALIDITY_VALID)
@@ -137,13 +141,15 @@ public:
             CHECK(differences(image_, the_copy(), volume_size, 16_KiB, Cached::no) == "");
     }
 
-    void end()
+    void end(Attached left = Attached::no)
     {
         mounted_.reset();
         CHECK(load_.running());
         tool({"remove", "s1"});
         CHECK_FALSE(std::filesystem::exists("/dev/mapper/dmsnap-s1"));
-        if (attached())
+        if (left == Attached::yes)
+            return;
+        if (volume_.attached())
             tool({"detach", volume_.device()});
         CHECK(must({"dmsetup", "ls"}).find("dmsnap") == std::string::npos);
     }
@@ -157,6 +163,7 @@ public:
         check_filesystem(volume_.path(), "ext4");
     }
 
+    const std::string& directory() const { return filesystem_.directory(); }
     const std::string& image_directory() const { return mounted_->directory(); }
 
 private:
@@ -186,7 +193,7 @@ struct Swap {
 
 void swap_behind_our_back(const std::vector<Swap>& swaps)
 {
-    Scene scene;
+    Scene scene("table");
     for (const Swap& swap : swaps) {
         INFO(swap.command);
         scene.begin();
@@ -221,9 +228,53 @@ TEST_CASE("a volume that LVM moves ends snapshots and chain, and is not hurt", "
     });
 }
 
+TEST_CASE("a volume attached by the hook stays attached whatever LVM does to it", "[lvm-hook]")
+{
+    Scene scene("hook");
+    scene.begin();
+    for (const std::string command : {"lvchange -q --refresh test/origin",
+             "lvcreate -q -y -s -n thick -L 32m test/origin", "lvremove -q -y test/thick",
+             "pvmove -q -i 1 -n origin /dev/mapper/test-pv1 /dev/mapper/test-pv2", "vgchange -q --refresh test",
+             "dmsetup suspend test-origin; dmsetup resume test-origin", "lvextend -q -r -L+8m test/origin"}) {
+        INFO(command);
+        shell(command);
+        scene.check_untouched();
+    }
+    // What it grew by counts as changed, whether written to or not.
+    must({"dd", "if=/dev/urandom", "of=" + scene.directory() + "/more", "bs=1M", "count=8", "conv=fsync",
+        "status=none"});
+    scene.check_untouched();
+    const std::string changes = tool({"changed", "--since", "s1", scene.volume().device()});
+    CHECK(changes.ends_with(fmt::format("\n{} {}\n", volume_size.count, (8_MiB).count)));
+    const Result refused = run_tool({"checkpoint", "-n", "c1", scene.volume().device()});
+    CHECK(refused.status == 5);
+    CHECK(refused.err.find("another size") != std::string::npos);
+    CHECK(run_tool({"check", scene.volume().device()}).status == 5);
+    const std::string generation = scene.volume().generation();
+    scene.end(Attached::yes);
+    scene.begin(); // of the new size: without snapshots it is attached anew
+    CHECK(scene.volume().generation() != generation);
+    scene.check_untouched();
+    scene.end();
+    scene.finish();
+}
+
+TEST_CASE("a volume attached by the hook that shrinks has no points any more", "[lvm-hook]")
+{
+    const Volume volume("hook");
+    tool(volume.attaching({"create", "-n", "s1", "--store", store_disk()}));
+    must({"dd", "if=/dev/urandom", "of=" + volume.path(), "bs=1M", "count=8", "oflag=direct", "status=none"});
+    shell("lvreduce -q -f -y -L 40m test/origin");
+    must({"dd", "if=/dev/urandom", "of=" + volume.path(), "bs=1M", "count=40", "oflag=direct", "status=none"});
+    CHECK(list_field("s1", "valid") == "invalid");
+    CHECK(error_of_reading(volume.image("s1")) == EIO);
+    CHECK(run_tool({"changed", "--since", "s1", volume.device()}).status == 7);
+    tool({"detach", "--force", "--yes", volume.device()});
+}
+
 TEST_CASE("a device that is suspended for a while keeps snapshots and chain", "[lvm-behind-suspend]")
 {
-    Scene scene;
+    Scene scene("table");
     scene.begin();
     for (const std::string options : {"", "--nolockfs", "--noflush --nolockfs"}) {
         INFO(options);
@@ -245,11 +296,11 @@ TEST_CASE("a device that is suspended for a while keeps snapshots and chain", "[
 
 TEST_CASE("what removes unused devices leaves an attached volume alone", "[lvm-behind-remove]")
 {
-    Scene scene;
+    Scene scene("table");
     scene.begin();
     // The store is open to nobody but the module: it goes, and the snapshot with it.
     try_shell("dmsetup remove_all");
-    CHECK(attached());
+    CHECK(scene.volume().attached());
     CHECK(list_field("s1", "reason") == INTERPOSE_FAILURE_STORE_REMOVED);
     CHECK(error_of_reading(scene.volume().image("s1")) == EIO);
     CHECK(run_tool({"changed", "--since", "s1", scene.volume().device()}).status == 0);

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "origin.h"
 
+#include "base/text.h"
 #include "dm/libdevmapper.h"
 
 #include <cstdlib>
@@ -94,7 +95,9 @@ public:
     }
 
     std::string device() const override { return "test/origin"; }
-    std::string dm_name() const override { return "test-origin"; }
+    Arguments method() const override { return {"--via", "table"}; }
+    std::string dm_name() const override { return attached_device("test-origin"); }
+    std::string link_name() const override { return "test-origin"; }
     std::string path() const override { return "/dev/test/origin"; }
 
 private:
@@ -115,6 +118,21 @@ void DmDevice::replace_table(const std::string& table) const
     must({"dmsetup", "load", name_}, table);
     must({"dmsetup", "suspend", "--noflush", "--nolockfs", name_});
     must({"dmsetup", "resume", name_});
+}
+
+std::string attached_device(const std::string& dm_name)
+{
+    const std::string tables = must({"dmsetup", "table"});
+    std::string found;
+    for (const std::string_view line : lines(tables)) {
+        const std::string name(line.substr(0, line.find(':')));
+        if (line.find(" interpose ") != std::string_view::npos &&
+            (name == dm_name || (found.empty() && name.starts_with("dmsnap-top-"))))
+            found = name;
+    }
+    if (found.empty())
+        throw std::runtime_error(dm_name + " is not attached");
+    return found;
 }
 
 Arguments Origin::attaching(const Arguments& verb) const

@@ -57,12 +57,16 @@ public:
     std::string image(const std::string& point) const { return "/dev/dmsnap/" + point + "/" + link_name(); }
 };
 
+/// Of the devices there are: the one of this name if it is attached by its table, else the top device of the one
+/// that is attached by the hook; throws if there is neither.
+std::string attached_device(const std::string& dm_name);
+
 /// dm-linear over so many segments of equal length, which lie on the disk apart and out of order.
 std::unique_ptr<Origin> linear_origin(
     const std::string& disk, Bytes size, unsigned segments, const std::string& name = "test-origin");
 /// dm-linear over all of the disk.
 std::unique_ptr<Origin> whole_disk_origin(const std::string& disk);
-/// An LV of one segment in a VG "test" on the disk.
+/// An LV of one segment in a VG "test" on the disk, to be attached by its table.
 std::unique_ptr<Origin> lvm_origin(const std::string& disk, Bytes size);
 
 /// A new filesystem on a device, mounted at directory().

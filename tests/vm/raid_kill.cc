@@ -101,8 +101,9 @@ TEST_CASE("the critical section of a raid device ends whoever is killed in it", 
                 INFO("round " << round << ", " << verb << ", kills " << (kills_child ? "the child" : "the tool"));
                 const bool wanted = std::string(verb) == "attach";
                 if (attached() == wanted)
-                    tool({wanted ? "detach" : "attach", origin->device()});
-                Background tool_at_work({"dmsnap", verb, origin->device()});
+                    tool(wanted ? Arguments{"detach", origin->device()} : origin->attaching({"attach"}));
+                Background tool_at_work(
+                    wanted ? origin->attaching({"dmsnap", verb}) : Arguments{"dmsnap", verb, origin->device()});
                 const auto child = child_at_work(tool_at_work, random);
                 if (child && kill(kills_child ? *child : tool_at_work.pid(), SIGKILL) == 0)
                     ++killed;
@@ -120,7 +121,7 @@ TEST_CASE("the critical section of a raid device ends whoever is killed in it", 
     CHECK(ring.records == writer->durable());
     writer.reset();
     if (!attached())
-        tool({"attach", origin->device()}); // which removes what the last one that was killed left behind
+        tool(origin->attaching({"attach"})); // which removes what the last one that was killed left behind
     tool({"detach", origin->device()});
     check_legs_agree();
 }
@@ -129,7 +130,7 @@ TEST_CASE("LVM refreshes a mirror that is attached, and its base goes with the n
 {
     auto origin = raid1_origin(64_MiB);
     std::optional<RecordWriter> writer(origin->path());
-    tool({"attach", origin->device()});
+    tool(origin->attaching({"attach"}));
     writer->write_on(3);
     must({"lvchange", "--refresh", "test/origin"});
     CHECK_FALSE(attached());
@@ -137,7 +138,7 @@ TEST_CASE("LVM refreshes a mirror that is attached, and its base goes with the n
     tool({"recover"});
     CHECK(must({"dmsetup", "ls"}).find("dmsnap") == std::string::npos);
     writer->write_on(3);
-    tool({"attach", origin->device()});
+    tool(origin->attaching({"attach"}));
     writer->write_on(3);
     writer->stop();
     const Ring ring = read_ring(origin->path());
@@ -245,7 +246,7 @@ struct LoadedMirror {
     /// What is read now knows of the leg.
     void check_attaches() const
     {
-        tool({"attach", origin->device()});
+        tool(origin->attaching({"attach"}));
         // The base sees the leg fail before the detach looks, and not while it is at work.
         must({"dd", "if=/dev/zero", "of=" + origin->path(), "bs=4k", "count=1", "oflag=direct", "status=none"});
         tool({"detach", origin->device()});

@@ -155,7 +155,7 @@ TEST_CASE("changed never leaves out what a mounted filesystem wrote", "[show3-mo
     Filesystem filesystem(origin->path(), "ext4");
     const std::string file = filesystem.directory() + "/file";
     must({"dd", "if=/dev/zero", "of=" + file, "bs=1M", "count=24", "conv=fsync", "status=none"});
-    tool({"checkpoint", "-n", "a", origin->device()});
+    tool(origin->attaching({"checkpoint", "-n", "a"}));
     {
         const Frozen frozen(filesystem);
         copy(origin->path(), the_copy(), origin->size());

@@ -88,21 +88,18 @@ clean_up() {
     fsfreeze --unfreeze /home || true
     wait
     umount /mnt || true
-    dmsnap detach --force --yes vg/home || true
+    dmsnap detach --force --yes /dev/vdb1 || true
     umount /home || true
-    vgremove --force --yes vg || true
+    partx --delete /dev/vdb || true
     rm -rf "$state"
 } >/dev/null 2>&1
 
 prepare() {
-    # What the program that started us left open is nothing LVM need warn of.
-    export LVM_SUPPRESS_FD_WARNINGS=1
-    pvcreate --quiet /dev/vdb
-    vgcreate --quiet vg /dev/vdb
-    lvcreate --quiet --yes --name home --size 128m vg
-    mkfs.ext4 -q /dev/vg/home
+    sfdisk --quiet --wipe always /dev/vdb <<<$'label: gpt\nsize=128MiB'
+    udevadm settle
+    mkfs.ext4 -q /dev/vdb1
     mkdir -p /home /mnt
-    mount /dev/vg/home /home
+    mount /dev/vdb1 /home
     echo 'the only copy of something' >/home/precious
     fallocate -l 16m /home/data
     echo 0 >"$state/record"
@@ -113,23 +110,22 @@ prepare
 work_on_home &
 writer=$!
 
-chapter "A server's volume: mounted, and written to all the while."
+chapter "A server's disk: a plain partition, mounted, and written to all the while."
 wait_for_records 5
 type_in 'findmnt --noheadings -o TARGET,SOURCE,FSTYPE,SIZE /home'
-type_in 'dmsetup table vg-home'
 type_in 'tail -n 1 /home/journal'
 
 chapter "Slip dmsnap under it. Nothing is unmounted, nobody is told."
-type_in 'dmsnap attach vg/home'
-type_in 'dmsetup table vg-home'
+type_in 'dmsnap attach /dev/vdb1'
+type_in 'findmnt --noheadings -o TARGET,SOURCE,FSTYPE,SIZE /home'
 wait_for_records 5
 type_in 'tail -n 1 /home/journal'
 
 chapter "Take a snapshot; old data will go to /dev/vdc.
    To prove it right later, this demo holds the filesystem still and copies all of it first."
 type_in 'fsfreeze --freeze /home'
-type_in 'dd if=/dev/vg/home of=/dev/vdd bs=1M iflag=direct conv=fsync status=none'
-type_in 'dmsnap create -n monday --store /dev/vdc vg/home'
+type_in 'dd if=/dev/vdb1 of=/dev/vdd bs=1M iflag=direct conv=fsync status=none'
+type_in 'dmsnap create -n monday --store /dev/vdc /dev/vdb1'
 type_in 'fsfreeze --unfreeze /home'
 
 chapter "Life goes on: records are written, data is overwritten, and somebody makes a mistake."
@@ -139,35 +135,35 @@ type_in 'tail -n 1 /home/journal'
 type_in 'dmsnap list'
 
 chapter "The image shows what was there."
-type_in 'mount -o ro /dev/dmsnap/monday/vg-home /mnt'
+type_in 'mount -o ro /dev/dmsnap/monday/vdb1 /mnt'
 type_in 'cat /mnt/precious'
 type_in 'tail -n 1 /mnt/journal'
 journal_is_whole /mnt/journal
 
 chapter "Is every block right? Compare the image with the copy, while the writer writes."
-type_in 'cmp --bytes=$((128 << 20)) /dev/vdd /dev/dmsnap/monday/vg-home && echo "128 MiB, block for block the same"'
+type_in 'cmp --bytes=$((128 << 20)) /dev/vdd /dev/dmsnap/monday/vdb1 && echo "128 MiB, block for block the same"'
 type_in 'umount /mnt'
 
 chapter "The next backup copies only what changed. This snapshot is taken with nobody holding still."
-type_in 'dmsnap create -n tuesday vg/home'
-type_in 'dmsnap changed --since monday --until tuesday vg/home >changed'
+type_in 'dmsnap create -n tuesday /dev/vdb1'
+type_in 'dmsnap changed --since monday --until tuesday /dev/vdb1 >changed'
 type_in 'head -n 3 changed'
 type_in $'awk \'{ bytes += $2 } END { printf "%d runs, %.1f of 128 MiB\\n", NR, bytes / 1048576 }\' changed'
 wait_for_records 10
 type_in 'while read -r offset length; do
-    dd if=/dev/dmsnap/tuesday/vg-home of=/dev/vdd bs=1M conv=notrunc status=none \
+    dd if=/dev/dmsnap/tuesday/vdb1 of=/dev/vdd bs=1M conv=notrunc status=none \
        iflag=skip_bytes,count_bytes oflag=seek_bytes skip="$offset" seek="$offset" count="$length"
 done <changed'
-type_in 'cmp --bytes=$((128 << 20)) /dev/vdd /dev/dmsnap/tuesday/vg-home && echo "monday + changes = tuesday"'
+type_in 'cmp --bytes=$((128 << 20)) /dev/vdd /dev/dmsnap/tuesday/vdb1 && echo "monday + changes = tuesday"'
 
 chapter "Put everything back as it was."
 type_in 'dmsnap remove monday tuesday'
-type_in 'dmsnap detach vg/home'
-type_in 'dmsetup table vg-home'
+type_in 'dmsnap detach /dev/vdb1'
+type_in 'dmsetup ls'
 wait_for_records 5
 stop_writer
 journal_is_whole /home/journal
 type_in 'umount /home'
-type_in 'e2fsck -fn /dev/vg/home 2>/dev/null | tail -n 1'
+type_in 'e2fsck -fn /dev/vdb1 2>/dev/null | tail -n 1'
 [[ ! -e $state/failed ]]
 printf '\nThe writer put down %d records in all and noticed nothing.\n' "$(<"$state/record")"
