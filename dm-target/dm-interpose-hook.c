@@ -128,10 +128,20 @@ static void hooked_end_io(struct bio *bio)
 	preempt_enable();
 }
 
+/* What another area of the same disk has wrapped after us is ours still. */
 static bool is_own(const struct interpose_hook *hook, struct bio *bio)
 {
-	if (bio->bi_end_io == hooked_end_io)
-		return ((struct hooked_write *)bio->bi_private)->hook->origin == hook->origin;
+	bio_end_io_t *end_io = bio->bi_end_io;
+	const void *private = bio->bi_private;
+
+	while (end_io == hooked_end_io) {
+		const struct hooked_write *write = private;
+
+		if (write->hook->origin == hook->origin)
+			return true;
+		end_io = write->end_io;
+		private = write->private;
+	}
 	return interpose_base_sent(bio, hook->through);
 }
 
@@ -196,7 +206,7 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 	if (is_own(hook, bio) || READ_ONCE(hook->origin->gone))
 		return false;
 	write = mempool_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
-	if (!write || hook_shrunk(hook))
+	if (!write)
 		goto forsake;
 	if (!queue_is_mq(hook->disk->queue))
 		bio_clear_polled(bio); /* such a device keeps a list of its own in bi_private */
@@ -242,6 +252,9 @@ static void hook_look(struct bio *bio)
 	hlist_for_each_entry_rcu(hook, hook_bucket(disk), node) {
 		if (hook->disk != disk)
 			continue;
+		/* Whatever reads it after that, such as udev: what it gets back may be something else. */
+		if (hook_shrunk(hook) && !READ_ONCE(hook->origin->gone))
+			interpose_origin_forsake(hook->origin);
 		if (!op_is_write(bio_op(bio)) || !bio_sectors(bio) || !first_on_disk(bio, &first) ||
 		    hook_bio(hook, bio, first))
 			return;
@@ -477,6 +490,12 @@ static void hook_retire(struct interpose_hook *hook)
 	callback_put();
 }
 
+/* What has no requests has to be asked how many writes are under way. */
+static bool counts_writes(const struct gendisk *disk)
+{
+	return queue_is_mq(disk->queue) || blk_queue_io_stat(disk->queue);
+}
+
 /* Why no hook can be made now, 0 if one can.  Context: origin->change. */
 static int hook_obstacle(struct interpose *ip)
 {
@@ -497,7 +516,7 @@ static int hook_make(struct interpose *ip, const struct interpose_hook_request *
 	hook = hook_alloc(ip);
 	if (IS_ERR(hook))
 		return PTR_ERR(hook);
-	r = hook_overlaps(hook) ? -EBUSY : callback_get();
+	r = hook_overlaps(hook) ? -EBUSY : counts_writes(hook->disk) ? callback_get() : -ENODATA;
 	if (r) {
 		hook_free(hook);
 		return r;

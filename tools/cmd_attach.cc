@@ -28,8 +28,6 @@ int run_attach(const Arguments& arguments)
     Change change(arguments);
     return for_each_object(arguments, [&](const std::string& spec) {
         const BlockDevice block = change.hold(spec);
-        if (!renewed(change, block))
-            return;
         const Machine machine = survey(change.dm());
         const Plan plan = plan_attach(machine, read_live(change.dm(), block, wish.via), draw_uuid(machine), wish);
         if (plan.empty())

@@ -71,6 +71,20 @@ Error explained(const Error& error, const OriginState& origin, const Machine& no
     return goes_on ? error : chain_broken(origin.device().text(), "it was given another table meanwhile");
 }
 
+/// What a device has grown by until now, the list having been read: it counts as changed.
+void add_new_space(std::vector<Run>& runs, const OriginState& origin, const OriginState& now)
+{
+    if (now.status.generation != origin.status.generation)
+        throw chain_broken(origin.device().text(), "it was attached anew meanwhile");
+    const auto grown = now.new_space();
+    if (!grown)
+        return;
+    if (!runs.empty() && runs.back().start + runs.back().length == grown->start)
+        runs.back().length = runs.back().length + grown->length;
+    else
+        runs.push_back(*grown);
+}
+
 int run_changed(const Arguments& arguments)
 {
     arguments.require_objects(1, 1);
@@ -95,8 +109,8 @@ int run_changed(const Arguments& arguments)
     } catch (const Error& error) {
         throw explained(error, origin, survey(*dm));
     }
-    if (const auto grown = origin.new_space(); grown && to == nullptr)
-        runs.push_back(*grown);
+    if (to == nullptr)
+        add_new_space(runs, origin, require_chain(survey(*dm), arguments.objects().front()));
     // Only now is it known to be complete.
     print(as_json ? json(origin, origin.id_of(from).text(), to != nullptr ? origin.id_of(*to).text() : "now", runs)
                   : basic(runs));

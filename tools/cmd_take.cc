@@ -7,6 +7,7 @@
 #include "session.h"
 
 #include <fmt/format.h>
+#include <functional>
 #include <limits>
 #include <set>
 
@@ -94,6 +95,31 @@ void take_over_answer(const std::optional<StoreWish>& asked, std::optional<Store
     store->overwrite = asked->overwrite && store_refusal(asked->facts, false) == store_refusal(store->facts, false);
 }
 
+/// Detaches a device that has another size than when the hook began to watch it, unless a snapshot would go with that, or
+/// the point that is to follow would be refused; it keeps its chunk size.  False: a dry run, which has shown that step.
+bool renewed(
+    Change& change, const BlockDevice& block, PointWish& wish, const std::function<Plan(const Machine&)>& plan_on)
+{
+    const Plan plan = change.plan([&](const Machine& machine) -> Plan {
+        const OriginState* origin = machine.find(block.number);
+        Plan renewal = origin != nullptr ? plan_renewal(machine, *origin) : Plan();
+        if (renewal.empty())
+            return renewal;
+        wish.chunk = wish.chunk.value_or(origin->line.chunk);
+        if (wish.via == Via::automatic)
+            wish.via = Via::hook;
+        plan_on(machine.without(*origin));
+        return renewal;
+    });
+    if (plan.empty())
+        return true;
+    log_warning(
+        fmt::format("{}: it has another size than when it was attached: it is attached anew, and its checkpoints end",
+            block.name()));
+    change.carry_out(plan);
+    return !change.dry_run();
+}
+
 /// Takes a point of one device; `first` if there was a look at its store.
 void take(Change& change, const Arguments& arguments, const std::string& spec, PointWish wish,
     const std::optional<FirstLook>& first)
@@ -101,9 +127,7 @@ void take(Change& change, const Arguments& arguments, const std::string& spec, P
     const BlockDevice block = change.hold(spec);
     if (first && !same_device(first->origin, block))
         throw Error(printable(spec), "find the device", "it has become another one meanwhile", "again");
-    if (!renewed(change, block))
-        return;
-    const Plan plan = change.plan([&](const Machine& machine) {
+    const auto plan_on = [&](const Machine& machine) {
         auto store = read_store(arguments, machine, block);
         if (first)
             take_over_answer(first->store, store);
@@ -114,7 +138,10 @@ void take(Change& change, const Arguments& arguments, const std::string& spec, P
             store->facts.claimed = is_claimed(store->facts.device);
         wish.new_origin = draw_uuid(machine);
         return plan_take(machine, read_live(change.dm(), block, wish.via), wish, store);
-    });
+    };
+    if (!renewed(change, block, wish, plan_on))
+        return;
+    const Plan plan = change.plan(plan_on);
     const Outcome outcome = change.carry_out(plan);
     if (outcome.taken)
         log_info(fmt::format("{}: {} \"{}\" is {}, {}-consistent", block.name(), to_text(wish.kind), wish.name.text(),

@@ -238,24 +238,6 @@ Outcome Change::carry_out(const Plan& plan)
     throw not_undone(outcome);
 }
 
-bool renewed(Change& change, const BlockDevice& block)
-{
-    bool needed = false;
-    const Plan plan = change.plan([&](const Machine& machine) {
-        const OriginState* origin = machine.find(block.number);
-        Plan renewal = origin != nullptr ? plan_renewal(machine, *origin) : Plan();
-        needed = !renewal.empty();
-        return renewal;
-    });
-    if (!needed)
-        return true;
-    log_warning(
-        fmt::format("{}: it has another size than when it was attached: it is attached anew, and its checkpoints end",
-            block.name()));
-    change.carry_out(plan);
-    return !change.dry_run();
-}
-
 int exit_code_of(const Error& error)
 {
     log_error(error);

@@ -105,10 +105,6 @@ bool confirm(
 /// The device as it is now, with what uses it, as attaching it by that method needs it.
 Candidate read_live(Dm& dm, const BlockDevice& block, Via via);
 
-/// Detaches a device that has another size than when the hook began to watch it, unless a snapshot would go with that, so
-/// that it can be attached anew.  False: a dry run, which has shown that step and cannot show the next.
-bool renewed(Change& change, const BlockDevice& block);
-
 /// Whether both are one device under one name: a number alone is used again as soon as its device is gone.
 bool same_device(const BlockDevice& a, const BlockDevice& b);
 

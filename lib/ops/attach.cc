@@ -136,14 +136,19 @@ void require_live(const Candidate& candidate)
         throw refused(candidate, "it is a zoned device", "attach what lies on it");
 }
 
+void require_no_other_table(const Candidate& candidate)
+{
+    if (candidate.info && candidate.info->inactive_table)
+        throw refused(candidate, "somebody has loaded another table for it that is not active yet",
+            fmt::format("dmsetup clear {}, once you know whose it is", candidate.block.name()));
+}
+
 void require_tabled(const Candidate& candidate)
 {
     if (!candidate.info)
         throw refused(candidate, "it is no device-mapper device, and has no table", "--via hook");
     require_live(candidate);
-    if (candidate.info->inactive_table)
-        throw refused(candidate, "somebody has loaded another table for it that is not active yet",
-            fmt::format("dmsetup clear {}, once you know whose it is", candidate.block.name()));
+    require_no_other_table(candidate);
     if (candidate.table.empty())
         throw refused(candidate, "it has no table", "dmsetup info, which shows its state");
     require_movable(candidate);
@@ -163,6 +168,19 @@ void require_no_overlap(const Machine& machine, const Candidate& candidate)
                 fmt::format("dmsnap detach {} first", shell_word(origin.device().text())));
 }
 
+/// Whether writes may wait inside of its targets where device-mapper does not count them: a mounted filesystem that is
+/// frozen has none there.
+bool hides_writes(const Candidate& candidate)
+{
+    const auto& frozen = candidate.freeze.devices;
+    if (std::find(frozen.begin(), frozen.end(), candidate.block.number) != frozen.end())
+        return false;
+    return std::any_of(candidate.table.begin(), candidate.table.end(), [](const TableLine& line) {
+        const std::string type = target_type(line.target);
+        return type == "thin" || type == "crypt" || type == "delay";
+    });
+}
+
 /// What changes without a write to the device itself would be seen by nobody.
 void require_written_from_above(const Candidate& candidate)
 {
@@ -173,13 +191,31 @@ void require_written_from_above(const Candidate& candidate)
         throw refused(candidate, "it is a part of a logical volume", "attach the volume itself");
 }
 
+/// Whether it is better off with its own table, whoever manages it: LVM, which passes by what lies on its own volumes, would
+/// find the label of one again on dmsnap's devices.
+bool stays_tabled(const Candidate& candidate)
+{
+    return candidate.info && (candidate.physical_volume || hides_writes(candidate));
+}
+
+/// The way out for a device that has a table.
+std::string or_by_table(const Candidate& candidate, std::string next_step)
+{
+    return candidate.info ? next_step + ", or --via table" : next_step;
+}
+
 void require_hookable(const Machine& machine, const Candidate& candidate)
 {
     require_live(candidate);
     require_written_from_above(candidate);
+    require_no_other_table(candidate);
+    if (hides_writes(candidate))
+        throw refused(candidate,
+            "writes under way in its table cannot be waited for, since no filesystem on it is mounted",
+            "mount its filesystem first, or --via table");
     if (candidate.swap)
-        throw refused(
-            candidate, "the kernel swaps to it, or to what lies on it", "swapoff first, or attach a part of it");
+        throw refused(candidate, "the kernel swaps to it, or to what lies on it",
+            or_by_table(candidate, "swapoff first, or attach a part of it"));
     if (candidate.multipath)
         throw refused(candidate, "it is one path of a multipath device, whose requests pass by",
             "attach the multipath device, with --via hook");
@@ -189,7 +225,7 @@ void require_hookable(const Machine& machine, const Candidate& candidate)
     if (candidate.block.dax)
         throw refused(candidate, "programs may write to it past the block layer (DAX)", "another device");
     if (candidate.block.integrity)
-        throw refused(candidate, "it keeps checksums beside its blocks", "another device");
+        throw refused(candidate, "it keeps checksums beside its blocks", or_by_table(candidate, "another device"));
     if (candidate.block.size.count == 0)
         throw refused(candidate, "it has no size", "a device with a medium in it");
     if (!candidate.freeze.suspended.empty())
@@ -264,6 +300,16 @@ void require_free(const Machine& machine, const Candidate& candidate, const DmNa
         throw refused(candidate, name.text() + " exists already", "again");
 }
 
+Error outgrown(const Candidate& candidate, const OriginState& origin)
+{
+    const auto snapshots = snapshots_of(origin);
+    if (snapshots.empty())
+        return refused(candidate, "it is attached, but has another size by now",
+            "dmsnap changed, if you want its list, then dmsnap checkpoint or create, which attach it anew");
+    return refused(candidate, "it is attached, but has another size by now, and snapshots of the old one",
+        fmt::format("dmsnap remove {}, once they have served, then again", names_of(snapshots)));
+}
+
 /// Nothing if it is not attached.
 std::optional<Attachment> present_attachment(const Machine& machine, const Candidate& candidate, const AttachWish& wish)
 {
@@ -278,8 +324,7 @@ std::optional<Attachment> present_attachment(const Machine& machine, const Candi
     if (origin != nullptr && origin->live && !origin->hooked())
         throw refused(candidate, "what an attach that died has left could not be mended", "dmsnap recover");
     if (origin != nullptr && origin->resized())
-        throw refused(candidate, "it is attached, but has another size by now, and snapshots of the old one",
-            fmt::format("dmsnap remove {}, once they have served, then again", names_of(snapshots_of(*origin))));
+        throw outgrown(candidate, *origin);
     if (wish.chunk && *wish.chunk != line->chunk)
         throw refused(candidate, fmt::format("it is attached with chunks of {}", exact_size(line->chunk)),
             fmt::format("dmsnap detach {}, which ends its points, then again", name));
@@ -372,9 +417,7 @@ Attachment plan_attachment(
 {
     if (auto present = present_attachment(machine, candidate, wish))
         return std::move(*present);
-    // LVM, which passes by what lies on its own volumes, would find the label of one again on dmsnap's devices.
-    const bool by_table = wish.via == Via::automatic && candidate.info && candidate.physical_volume;
-    const bool by_hook = may_use_hook(candidate, wish.via) && !by_table;
+    const bool by_hook = may_use_hook(candidate, wish.via) && !(wish.via == Via::automatic && stays_tabled(candidate));
     if (by_hook)
         require_hookable(machine, candidate);
     else

@@ -85,7 +85,7 @@ void add_origin(Problems& found, const Machine& machine, const OriginState& orig
     else if (origin.new_space())
         found.push_back({origin.device().text(),
             "it has grown since it was attached: its points stay right, the next one begins a new chain of changes",
-            "dmsnap remove its snapshots, once they have served, then dmsnap attach " + device});
+            "dmsnap changed, and the backup of it, then a new point once it has no snapshots"});
     if (origin.live && origin.base && !origin.base->leads_to_live())
         found.push_back({origin.device().text(),
             origin.base->info.name.text() + ", through which its old data is read, was given another table",

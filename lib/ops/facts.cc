@@ -75,6 +75,18 @@ bool Machine::is_gone(const OriginState& origin) const
     return std::any_of(gone.begin(), gone.end(), [&](const OriginState& other) { return &other == &origin; });
 }
 
+Machine Machine::without(const OriginState& origin) const
+{
+    Machine rest = *this;
+    std::erase_if(rest.origins, [&](const OriginState& o) { return o.line.origin == origin.line.origin; });
+    const auto goes = [&](const DmName& name) {
+        return name == origin.name() || (origin.base && name == origin.base->info.name);
+    };
+    std::erase_if(rest.names, goes);
+    std::erase_if(rest.devices, [&](const DeviceState& device) { return goes(device.name()); });
+    return rest;
+}
+
 std::size_t Machine::users_of(const Uuid& store) const
 {
     return static_cast<std::size_t>(std::count_if(

@@ -136,6 +136,8 @@ struct Machine {
     bool is_gone(const OriginState& origin) const;
     /// Origins that keep their old data there.
     std::size_t users_of(const Uuid& store) const;
+    /// The machine as it is once that origin, its private devices and its images are gone.
+    Machine without(const OriginState& origin) const;
 };
 
 /// The filesystems that a consistent point of a device needs frozen.

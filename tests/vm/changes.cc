@@ -52,15 +52,18 @@ std::string ChunkSet::not_in(const ChunkSet& other) const
     return describe_chunks(missing);
 }
 
-Range write_at_random(const Disk& disk, Random& random)
+Range write_at_random(const Disk& disk, Random& random, bool discards)
 {
     const Bytes sector = disk.sector();
     const Bytes size = disk.size();
     const Bytes length = random_length(sector, random);
     const Bytes position{sector.count * random.below((size.count - length.count) / sector.count + 1)};
     const std::uint64_t how = random.below(4);
-    if (how == 0 && disk.discard(position, length))
+    if (how == 0 && discards) {
+        if (!disk.discard(position, length))
+            throw std::runtime_error("it takes no discards");
         return {position, length};
+    }
     if (how <= 1) {
         disk.zero_out(position, length);
         return {position, length};

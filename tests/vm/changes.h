@@ -41,7 +41,7 @@ struct Range {
 };
 
 /// Writes, discards or zeroes somewhere: 512 bytes to 4 MiB, aligned to nothing but the device's sectors.
-Range write_at_random(const Disk& disk, Random& random);
+Range write_at_random(const Disk& disk, Random& random, bool discards = true);
 
 /// The points of an origin and what was written after each.
 class Changes {

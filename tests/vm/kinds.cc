@@ -8,7 +8,6 @@
 #include "scsi_disk.h"
 #include "wait.h"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <fstream>
 #include <functional>
@@ -174,12 +173,11 @@ private:
     std::string disk_;
 };
 
-/// A partition of a disk in the guest's memory with sectors of 4 KiB; no larger than that memory allows.
+/// A partition of a disk in the guest's memory with sectors of 4 KiB.
 class ScsiOrigin : public PlainOrigin {
 public:
     explicit ScsiOrigin(Bytes size)
-        : disk_({std::min(size, 384_MiB).count + (16_MiB).count}, 4_KiB),
-          partition_(std::make_unique<PartitionOrigin>(disk_.path(), std::min(size, 384_MiB)))
+        : disk_({size.count + (16_MiB).count}, 4_KiB), partition_(std::make_unique<PartitionOrigin>(disk_.path(), size))
     {
     }
 
@@ -235,6 +233,7 @@ public:
     ~LoopOrigin() override
     {
         detach();
+        try_to({"udevadm", "settle"}); // else the device would go later than this says, when udev has read it
         try_to({"losetup", "--detach", path_});
     }
 
@@ -281,13 +280,11 @@ const Kind all_kinds[] = {
     {"partition", [](Bytes size) { return std::make_unique<PartitionOrigin>(origin_disk(), size); }},
     {"nvme", [](Bytes size) { return std::make_unique<PartitionOrigin>(nvme_disk(), size); }},
     {"scsi-4k", [](Bytes size) { return std::make_unique<ScsiOrigin>(size); }},
-    {"md-linear", [](Bytes size) { return md_origin("linear", 2, 2, size); }},
     {"md-raid0", [](Bytes size) { return md_origin("0", 2, 2, size); }},
     {"md-raid1", [](Bytes size) { return md_origin("1", 2, 1, size); }},
     {"md-raid5", [](Bytes size) { return md_origin("5", 3, 2, size); }},
     {"loop", [](Bytes size) { return std::make_unique<LoopOrigin>(size); }},
     {"lv-hook", [](Bytes size) { return by_hook(lvm_origin(origin_disk(), size)); }},
-    {"thin-hook", [](Bytes size) { return by_hook(thin_origin(size)); }},
     {"multipath", [](Bytes size) { return by_hook(multipath_origin(size)); }},
     {"luks2", [](Bytes size) { return by_hook(crypt_origin(size, Key::in_keyring)); }},
 };

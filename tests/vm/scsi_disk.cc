@@ -3,10 +3,12 @@
 #include "scsi_disk.h"
 
 #include "command.h"
+#include "disk.h"
 #include "wait.h"
 
 #include <filesystem>
 #include <fmt/format.h>
+#include <stdexcept>
 
 namespace dmsnap::test {
 namespace {
@@ -23,11 +25,15 @@ ScsiDisk::ScsiDisk(Bytes size, Bytes sector)
     must({"sh", "-c", fmt::format("echo 1 >{}/add_host", driver)});
     wait_until("a disk of scsi_debug", 30, [this] { return find(); });
     must({"udevadm", "settle"});
+    const Disk disk(path_);
+    if (disk.size() != size || disk.sector() != sector)
+        throw std::runtime_error(path_ + " has another size than was asked for: scsi_debug was loaded already");
 }
 
 ScsiDisk::~ScsiDisk()
 {
     try_to({"sh", "-c", fmt::format("echo 0 >{0}/opts; echo -1 >{0}/add_host", driver)});
+    try_to({"udevadm", "settle"});
     try_to({"modprobe", "-r", "scsi_debug"});
 }
 

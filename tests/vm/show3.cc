@@ -35,6 +35,7 @@ public:
         Arguments attach = {"attach"};
         if (!chunk.chunk.empty())
             attach.insert(attach.end(), {"--chunksize", chunk.chunk});
+        discards_ = disk_.discard({0}, disk_.sector());
         tool(origin_->attaching(attach));
     }
 
@@ -46,7 +47,7 @@ public:
     void write_some()
     {
         for (std::uint64_t left = random_.between(1, 6); left > 0; --left)
-            changes_.note(write_at_random(disk_, random_));
+            changes_.note(write_at_random(disk_, random_, discards_));
     }
     void checkpoint(const std::string& name)
     {
@@ -70,6 +71,7 @@ private:
     std::unique_ptr<Origin> origin_;
     Disk disk_;
     Changes changes_;
+    bool discards_ = false; ///< whether it takes them, as it did before it was attached
 };
 
 /// Rounds of writes with a point after each; compared are the last epoch, and now and then any two points, and a

@@ -45,6 +45,7 @@ suite_apt() {
     shift 2
     mkdir -p "$dir/lists/partial" "$dir/archives/partial"
     "$program" -q -o Dir::Etc::sourcelist="$dir/suite.sources" -o Dir::Etc::sourceparts=/dev/null \
+        -o APT::Default-Release= -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
         -o Dir::State::Lists="$dir/lists" -o Dir::Cache="$dir" -o Dir::State::status=/dev/null \
         -o APT::Architecture=$arch -o APT::Sandbox::User=root "$@"
 }

@@ -12,6 +12,13 @@ harness=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034  # for the scripts that source this
 top=$(cd "$harness/../../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/dmsnap
+# The emulator and its loader take these for the ends of names.
+case $cache in
+/*[:\;,]* | [!/]*)
+    echo "dmsnap: cannot use $cache: XDG_CACHE_HOME must be an absolute path without colon, semicolon and comma" >&2
+    exit 1
+    ;;
+esac
 # Objects of the cache that nothing used for this long are removed.
 cache_days=14
 
