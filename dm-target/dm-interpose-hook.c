@@ -490,12 +490,6 @@ static void hook_retire(struct interpose_hook *hook)
 	callback_put();
 }
 
-/* What has no requests has to be asked how many writes are under way. */
-static bool counts_writes(const struct gendisk *disk)
-{
-	return queue_is_mq(disk->queue) || blk_queue_io_stat(disk->queue);
-}
-
 /* Why no hook can be made now, 0 if one can.  Context: origin->change. */
 static int hook_obstacle(struct interpose *ip)
 {
@@ -516,7 +510,7 @@ static int hook_make(struct interpose *ip, const struct interpose_hook_request *
 	hook = hook_alloc(ip);
 	if (IS_ERR(hook))
 		return PTR_ERR(hook);
-	r = hook_overlaps(hook) ? -EBUSY : counts_writes(hook->disk) ? callback_get() : -ENODATA;
+	r = hook_overlaps(hook) ? -EBUSY : callback_get();
 	if (r) {
 		hook_free(hook);
 		return r;

@@ -106,8 +106,7 @@
  *     this origin.  Filesystems of the list are frozen meanwhile, as with take, and writes that came before end.  EBUSY: the
  *     live device overlaps one that has a hook, points have been taken, or the device is suspended; EINVAL: the base is no
  *     "interpose-base" of that length; ENODEV: a device is
- *     gone; ENODATA: it has no requests and does not count its writes, queue/iostats in its folder of sysfs being 0;
- *     EOPNOTSUPP: CONFIG_DYNAMIC_FTRACE is missing or sysctl kernel.ftrace_enabled is 0; ETIMEDOUT, ECANCELED as with take; ENOMEM.  No answer.
+ *     gone; EOPNOTSUPP: CONFIG_DYNAMIC_FTRACE is missing or sysctl kernel.ftrace_enabled is 0; ETIMEDOUT, ECANCELED as with take; ENOMEM.  No answer.
  * unhook <deadline ms>
  *     They go as they did before, and the origin's points end: its state is INTERPOSE_STATE_LOST.  ETIMEDOUT: writes under
  *     way do not end, nothing was done.  No answer.

@@ -185,9 +185,6 @@ Error explained(const Error& error, const Hook& step)
             "sysctl kernel.ftrace_enabled=1, or --via table if the device has one");
     case EBUSY: return because("a part of it is attached already", "dmsnap status, which shows what is");
     case ENODEV: return because("it is gone", "lsblk, which shows what is there");
-    case ENODATA:
-        return because("it does not count its writes, so that those under way cannot be waited for",
-            "echo 1 to queue/iostats of the device in /sys/block, then again");
     case ETIMEDOUT:
         return because(fmt::format("freezing and waiting for writes under way took longer than {} ms",
                            step.message.deadline.count()),
