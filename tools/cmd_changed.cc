@@ -109,7 +109,7 @@ int run_changed(const Arguments& arguments)
     } catch (const Error& error) {
         throw explained(error, origin, survey(*dm));
     }
-    if (to == nullptr)
+    if (to == nullptr && origin.live)
         add_new_space(runs, origin, require_chain(survey(*dm), arguments.objects().front()));
     // Only now is it known to be complete.
     print(as_json ? json(origin, origin.id_of(from).text(), to != nullptr ? origin.id_of(*to).text() : "now", runs)
