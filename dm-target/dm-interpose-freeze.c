@@ -46,7 +46,7 @@ int interpose_freeze(const struct interpose_freeze_list *list, struct interpose_
 		     ktime_t deadline)
 {
 	frozen->nr = 0;
-	frozen->all_fs = list->nr;
+	frozen->fs = 0;
 	while (frozen->nr < list->nr) {
 		unsigned int i = frozen->nr;
 		bool has_fs;
@@ -54,7 +54,7 @@ int interpose_freeze(const struct interpose_freeze_list *list, struct interpose_
 
 		if (!r) {
 			frozen->nr++;
-			frozen->all_fs &= has_fs;
+			frozen->fs |= (u32)has_fs << i;
 			r = ktime_after(ktime_get(), deadline) ? -ETIMEDOUT : 0;
 		}
 		if (r) {

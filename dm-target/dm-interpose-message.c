@@ -13,12 +13,13 @@
 
 /* "<uuid> <20 digits>\n": the first line of a page. */
 #define PAGE_HEAD (UUID_STRING_LEN + 1 + 20 + 1)
-/* The longest line of "points": numbers, uuid, words, name, data in hex, tags, length. */
+/* The longest line of "points": numbers, uuid, words, name, data in hex, tags, length, the set. */
 #define POINT_LINE                                                                  \
 	(20 + 11 + 8 + 21 + UUID_STRING_LEN + 1 + 6 + 11 + INTERPOSE_NAME_MAX + 1 + \
-	 2 * INTERPOSE_DATA_MAX + 1 + INTERPOSE_TAGS_MAX + 1 + 20 + 2)
+	 2 * INTERPOSE_DATA_MAX + 1 + INTERPOSE_TAGS_MAX + 1 + 20 + 1 + UUID_STRING_LEN + 11 + 2)
 #define RUN_LINE (2 * 21 + 1)
-#define MESSAGE_ARGS_MAX 7
+#define TAKE_ARGS 7 /* without the members */
+#define MESSAGE_ARGS_MAX (TAKE_ARGS + INTERPOSE_SET_MAX - 1)
 /* Leaves of the maps looked at for one page of "changed": 32768 chunks each. */
 #define CHANGED_LEAVES 1024UL
 
@@ -80,11 +81,16 @@ static int parse_number(const char *word, u64 *number)
 	return kstrtou64(word, 10, number) ? -EINVAL : 0;
 }
 
+static int parse_uuid(const char *word, uuid_t *uuid)
+{
+	return strlen(word) == UUID_STRING_LEN && !uuid_parse(word, uuid) ? 0 : -EINVAL;
+}
+
 static int parse_generation(const struct interpose *ip, const char *word)
 {
 	uuid_t uuid;
 
-	if (uuid_parse(word, &uuid) || strlen(word) != UUID_STRING_LEN)
+	if (parse_uuid(word, &uuid))
 		return -EINVAL;
 	return uuid_equal(&uuid, &ip->origin->generation) ? 0 : -ESTALE;
 }
@@ -176,37 +182,108 @@ int interpose_parse_dev(char *word, dev_t *dev)
 	return 0;
 }
 
-static int parse_freeze(char *word, struct interpose_freeze_list *list)
+/* Return: where @dev stands in @list, or -EINVAL: there is no room for it. */
+static int freeze_list_add(struct interpose_freeze_list *list, dev_t dev)
 {
-	char *dev;
+	unsigned int i;
 
-	list->nr = 0;
+	for (i = 0; i < list->nr; i++)
+		if (list->dev[i] == dev)
+			return i;
+	if (i == INTERPOSE_FREEZE_MAX)
+		return -EINVAL;
+	list->dev[list->nr++] = dev;
+	return i;
+}
+
+/* Adds to @list what is not in it yet; @mask: where the devices stand in it. */
+static int parse_freeze(char *word, struct interpose_freeze_list *list, u32 *mask)
+{
+	char *dev_word;
+
+	*mask = 0;
 	if (!strcmp(word, INTERPOSE_NONE))
 		return 0;
-	while ((dev = strsep(&word, ","))) {
-		int r;
+	while ((dev_word = strsep(&word, ","))) {
+		dev_t dev;
+		int i = interpose_parse_dev(dev_word, &dev);
 
-		if (list->nr == INTERPOSE_FREEZE_MAX)
-			return -EINVAL;
-		r = interpose_parse_dev(dev, &list->dev[list->nr++]);
-		if (r)
-			return r;
+		if (!i)
+			i = freeze_list_add(list, dev);
+		if (i < 0)
+			return i;
+		*mask |= 1U << i;
 	}
 	return 0;
 }
 
-static int parse_take(char **args, struct interpose_take_request *request)
+static bool is_member(const struct interpose_take_request *request,
+		      const struct interpose_origin *origin)
 {
-	int r = -EINVAL;
+	unsigned int i;
 
-	if (strlen(args[0]) != UUID_STRING_LEN || uuid_parse(args[0], &request->uuid))
+	for (i = 0; i < request->nr; i++)
+		if (request->members[i].origin == origin)
+			return true;
+	return false;
+}
+
+/* "<origin uuid>/<point uuid>/<freeze list>|-"; @word is written to. */
+static int parse_member(char *word, struct interpose_take_request *request)
+{
+	struct interpose_member *member = &request->members[request->nr];
+	const char *origin_word = strsep(&word, "/");
+	const char *point_word = strsep(&word, "/");
+	struct interpose_origin *origin;
+	uuid_t uuid;
+	int r;
+
+	if (!word)
+		return -EINVAL;
+	r = parse_uuid(origin_word, &uuid);
+	r = r ?: parse_uuid(point_word, &member->uuid);
+	r = r ?: parse_freeze(word, &request->freeze, &member->freeze);
+	if (r)
 		return r;
-	r = parse_kind(args[1], &request->snapshot);
+	origin = interpose_origin_lookup(&uuid);
+	if (!origin)
+		return -ENXIO;
+	if (is_member(request, origin)) {
+		interpose_origin_unref(origin);
+		return -EINVAL;
+	}
+	member->origin = origin;
+	request->nr++;
+	return 0;
+}
+
+/* @request holds the members' origins, also after an error: request_free(). */
+static int parse_take(struct interpose *ip, char **args, struct interpose_take_request *request)
+{
+	struct interpose_member *first = &request->members[0];
+	char **word;
+	int r;
+
+	first->origin = interpose_origin_ref(ip->origin);
+	request->nr = 1;
+	r = parse_uuid(args[0], &first->uuid);
+	r = r ?: parse_kind(args[1], &request->snapshot);
 	r = r ?: parse_name(args[2], &request->label);
 	r = r ?: parse_data(args[3], &request->label);
 	r = r ?: parse_deadline(args[4], &request->deadline_ms);
-	r = r ?: parse_freeze(args[5], &request->freeze);
-	return args[6] ? r ?: parse_tags(args[6], &request->label) : r;
+	r = r ?: parse_freeze(args[5], &request->freeze, &first->freeze);
+	if (args[6])
+		r = r ?: parse_tags(args[6], &request->label);
+	for (word = args + TAKE_ARGS; !r && *word; word++)
+		r = parse_member(*word, request);
+	return r;
+}
+
+static void request_free(struct interpose_take_request *request)
+{
+	while (request->nr)
+		interpose_origin_unref(request->members[--request->nr].origin);
+	kfree(request);
 }
 
 static int parse_change(char **args, struct interpose_change_request *request)
@@ -231,7 +308,7 @@ static int message_store(struct interpose *ip, char **args, struct answer *answe
 	uuid_t uuid;
 	int r;
 
-	if (strlen(args[0]) != UUID_STRING_LEN || uuid_parse(args[0], &uuid))
+	if (parse_uuid(args[0], &uuid))
 		return -EINVAL;
 	r = interpose_origin_await_copies(ip->origin);
 	if (r)
@@ -255,33 +332,44 @@ static int message_unstore(struct interpose *ip, char **args, struct answer *ans
 	return r;
 }
 
-/* take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|- [<tags>|-] */
+static void answer_members(struct answer *answer, const struct interpose_take_request *request)
+{
+	unsigned int i;
+
+	for (i = 0; i < request->nr; i++) {
+		const struct interpose_member *member = &request->members[i];
+
+		answer_add(answer, "%s%pUb %llu %s", i ? "\n" : "", &member->origin->generation,
+			   member->id,
+			   member->fs_consistent ? INTERPOSE_CONSISTENCY_FS
+						 : INTERPOSE_CONSISTENCY_CRASH);
+	}
+}
+
+/* take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|- [<tags>|- [<member>...]] */
 static int message_take(struct interpose *ip, char **args, struct answer *answer)
 {
 	struct interpose_take_request *request = kzalloc(sizeof(*request), GFP_KERNEL);
-	bool fs_consistent;
-	u64 id;
 	int r;
 
 	if (!request)
 		return -ENOMEM;
-	r = parse_take(args, request);
-	r = r ?: interpose_take(ip->origin, request, &id, &fs_consistent);
-	kfree(request);
-	if (r)
-		return r;
-	answer_add(answer, "%pUb %llu %s", &ip->origin->generation, id,
-		   fs_consistent ? INTERPOSE_CONSISTENCY_FS : INTERPOSE_CONSISTENCY_CRASH);
-	return 1;
+	r = parse_take(ip, args, request);
+	r = r ?: interpose_take(request);
+	if (!r)
+		answer_members(answer, request);
+	request_free(request);
+	return r ?: 1;
 }
 
 /* hook <deadline ms> <freeze list>|- */
 static int message_hook(struct interpose *ip, char **args, struct answer *answer)
 {
-	struct interpose_hook_request request;
+	struct interpose_hook_request request = {};
 	int r = parse_deadline(args[0], &request.deadline_ms);
+	u32 all;
 
-	r = r ?: parse_freeze(args[1], &request.freeze);
+	r = r ?: parse_freeze(args[1], &request.freeze, &all);
 	return r ?: interpose_hook(ip, &request);
 }
 
@@ -361,8 +449,13 @@ static void answer_point(struct answer *answer, struct interpose_origin *origin,
 		answer_add(answer, INTERPOSE_NONE);
 	for (unsigned int i = 0; i < label->data_bytes; i++)
 		answer_add(answer, "%02x", label->data[i]);
-	answer_add(answer, " %s %llu\n", *label->tags ? label->tags : INTERPOSE_NONE,
+	answer_add(answer, " %s %llu ", *label->tags ? label->tags : INTERPOSE_NONE,
 		   (unsigned long long)point->length);
+	if (uuid_is_null(&point->set))
+		answer_add(answer, INTERPOSE_NONE);
+	else
+		answer_add(answer, "%pUb", &point->set);
+	answer_add(answer, " %u\n", point->set_members);
 }
 
 /* points <first id> */
@@ -485,7 +578,7 @@ static const struct message messages[] = {
 	{ INTERPOSE_MSG_UNHOOK, 1, 1, message_unhook },
 	{ INTERPOSE_MSG_STORE, 1, 1, message_store },
 	{ INTERPOSE_MSG_UNSTORE, 0, 0, message_unstore },
-	{ INTERPOSE_MSG_TAKE, 6, 7, message_take },
+	{ INTERPOSE_MSG_TAKE, 6, MESSAGE_ARGS_MAX, message_take },
 	{ INTERPOSE_MSG_DROP, 2, 2, message_drop },
 	{ INTERPOSE_MSG_RELEASE, 2, 2, message_release },
 	{ INTERPOSE_MSG_CHANGE, 5, 5, message_change },

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 /*
- * Points: taken, dropped, compared.
+ * Points: taken, of one origin or of a set, dropped, compared.
  *
- *   message --> take (a work item, so that the caller may be killed) -------------------------------.
- *     allocate | gate: prepare | freeze | gate: close, drain | switch | gate: open | thaw | event   |
- *     `-- all that can fail before --------------------------'    `-- nothing can fail from here    |
- *   message <-- id, or the error; at the latest when the deadline has passed <---------------------'
+ *   message --> take (a work item, so that the caller may be killed) -----------------------------------.
+ *     allocate | gates: prepare | freeze | gates: close, drain | switch | gates: open | thaw | event    |
+ *     `-- all that can fail before -----------------------------'    `-- nothing can fail from here     |
+ *   message <-- ids, or the error; at the latest when the deadline has passed <-------------------------'
+ *
+ * The instant of a set is any between the closing of its last gate and the opening of its first: a write that waited for one
+ * that is not in the images is in none of them either.
  *
  * A snapshot begins on a store that is swept: should writes that freezing brings have ended the older ones, all
  * is undone as far as the maps, swept, and done again.
  *
- * Who commits the point and who gives it up is decided by one cmpxchg of take->state: a caller that answered
- * "too late" can rely on there being no point.  A freeze that hangs in a filesystem keeps
+ * Who commits the points and who gives them up is decided by one cmpxchg of take->state: a caller that answered
+ * "too late" can rely on there being none.  A freeze that hangs in a filesystem keeps
  * the work item, not the caller, and ends in a thaw.
  *
  * Each point owns the map of what changed since it.  When a point goes, its map and its elder's become
@@ -25,25 +28,33 @@
 
 enum take_state {
 	TAKE_PENDING,
-	TAKE_COMMITTED, /* the point is, or is about to be, taken */
+	TAKE_COMMITTED, /* the points are, or are about to be, taken */
 	TAKE_GIVEN_UP, /* the caller has answered "too late" */
+};
+
+/* What one member of the set has ready, or has left over. */
+struct take_part {
+	struct interpose_member *member;
+	struct interpose_point *point; /* until it is the origin's */
+	struct interpose_map *pass; /* the new one, then the old one */
+	struct interpose_map *orphan; /* what the last point of an earlier chain left behind */
 };
 
 struct take {
 	struct kref ref; /* the caller and the work item */
 	struct work_struct work;
 	struct completion done;
-	struct interpose_origin *origin;
-	struct interpose_take_request request;
-	struct interpose_point *point; /* until it is the origin's */
-	struct interpose_map *pass; /* the new one, then the old one */
-	struct interpose_map *orphan; /* what the last point of an earlier chain left behind */
+	struct interpose_take_request request; /* with references of its own */
+	struct take_part parts[INTERPOSE_SET_MAX];
 	ktime_t deadline;
 	atomic_t state; /* enum take_state */
 	int error;
-	u64 id;
-	bool fs_consistent;
 };
+
+#define for_each_part(part, take) \
+	for ((part) = (take)->parts; (part) < (take)->parts + (take)->request.nr; (part)++)
+
+static DEFINE_MUTEX(sets_mutex);
 
 struct interpose_point *interpose_point_find(struct interpose_origin *origin, u64 id)
 {
@@ -107,67 +118,95 @@ unsigned int interpose_points_epochs(struct interpose_origin *origin, u64 since,
 static void take_free(struct kref *ref)
 {
 	struct take *take = container_of(ref, struct take, ref);
+	struct take_part *part;
 
-	point_free(take->point);
-	interpose_map_destroy(take->pass);
-	interpose_map_destroy(take->orphan);
-	interpose_origin_unref(take->origin);
+	for_each_part(part, take) {
+		point_free(part->point);
+		interpose_map_destroy(part->pass);
+		interpose_map_destroy(part->orphan);
+		interpose_origin_unref(part->member->origin);
+	}
 	kfree(take);
 }
 
-static struct interpose_point *point_alloc(const struct interpose_take_request *request)
+static struct interpose_point *point_alloc(const struct take *take,
+					   const struct interpose_member *member)
 {
+	const struct interpose_take_request *request = &take->request;
 	struct interpose_point *point = kzalloc(sizeof(*point), GFP_KERNEL);
 
 	if (!point)
 		return NULL;
-	uuid_copy(&point->uuid, &request->uuid);
+	uuid_copy(&point->uuid, &member->uuid);
+	if (request->nr > 1)
+		uuid_copy(&point->set, &request->members[0].uuid);
+	point->set_members = request->nr;
 	point->snapshot = request->snapshot;
 	point->label = request->label;
 	return point;
 }
 
-static struct take *take_alloc(struct interpose_origin *origin,
-			       const struct interpose_take_request *request)
+static struct take *take_alloc(const struct interpose_take_request *request)
 {
 	struct take *take = kzalloc(sizeof(*take), GFP_KERNEL);
+	unsigned int i;
 
 	if (!take)
 		return NULL;
 	kref_init(&take->ref);
-	kref_get(&origin->ref);
-	take->origin = origin;
 	take->request = *request;
+	for (i = 0; i < request->nr; i++) {
+		take->parts[i].member = &take->request.members[i];
+		interpose_origin_ref(request->members[i].origin);
+	}
 	take->deadline = ktime_add_ms(ktime_get(), request->deadline_ms);
 	init_completion(&take->done);
-	take->point = point_alloc(request);
-	if (!take->point) {
-		kref_put(&take->ref, take_free);
-		return NULL;
-	}
 	return take;
 }
 
 /* Context: origin->change, so that the origin does not grow; sleeps. */
-static int take_alloc_maps(struct take *take)
+static int part_alloc(const struct take *take, struct take_part *part)
 {
-	u64 chunks = take->origin->chunks;
+	u64 chunks = part->member->origin->chunks;
 
-	take->pass = interpose_map_create(chunks);
-	take->point->changed = interpose_map_create(chunks);
-	return take->pass && take->point->changed ? 0 : -ENOMEM;
+	part->point = point_alloc(take, part->member);
+	if (!part->point)
+		return -ENOMEM;
+	part->pass = interpose_map_create(chunks);
+	part->point->changed = interpose_map_create(chunks);
+	return part->pass && part->point->changed ? 0 : -ENOMEM;
 }
 
-/* The point of an earlier call with the same uuid, NULL if there is none. */
-static struct interpose_point *take_repeated(struct interpose_origin *origin, const uuid_t *uuid)
+/* Whether an earlier call with the same uuid has taken that point. */
+static bool part_repeated(struct take_part *part)
 {
+	struct interpose_member *member = part->member;
 	struct interpose_point *point;
+	bool found = false;
 
-	lockdep_assert_held(&origin->mutex);
-	list_for_each_entry(point, &origin->points, list)
-		if (uuid_equal(&point->uuid, uuid))
-			return point;
-	return NULL;
+	mutex_lock(&member->origin->mutex);
+	list_for_each_entry(point, &member->origin->points, list) {
+		if (!uuid_equal(&point->uuid, &member->uuid))
+			continue;
+		member->id = point->id;
+		member->fs_consistent = point->fs_consistent;
+		found = true;
+	}
+	mutex_unlock(&member->origin->mutex);
+	return found;
+}
+
+/* Return: 1 if an earlier call has taken all of it, 0 if none has; -ESTALE: some of it has gone since. */
+static int take_repeated(struct take *take)
+{
+	unsigned int found = 0;
+	struct take_part *part;
+
+	for_each_part(part, take)
+		found += part_repeated(part);
+	if (found && found < take->request.nr)
+		return -ESTALE;
+	return found > 0;
 }
 
 /* Whether a point other than @but, which may be NULL, has that name. */
@@ -183,39 +222,69 @@ static bool name_taken(struct interpose_origin *origin, const char *name,
 	return false;
 }
 
-/* Why no point can be taken now, 0 if one can.  Context: origin->change and origin->mutex. */
-static int take_obstacle(struct take *take)
+/* Why no point of it can be taken now, 0 if one can.  Context: origin->change and origin->mutex. */
+static int origin_obstacle(struct interpose_origin *origin,
+			   const struct interpose_take_request *request)
 {
-	struct interpose_origin *origin = take->origin;
 	struct interpose_area area;
 
+	if (READ_ONCE(origin->gone))
+		return -ESTALE;
 	if (origin->barred || !origin->active)
 		return -EBUSY;
 	if (!origin->hook && !interpose_base_area(origin->active->base->bdev->bd_disk, &area))
 		return -ENOLINK;
-	if (name_taken(origin, take->point->label.name, NULL))
+	if (name_taken(origin, request->label.name, NULL))
 		return -EEXIST;
 	if (origin->nr_points == INTERPOSE_POINTS_MAX)
 		return -ENOSPC;
-	if (!take->request.snapshot)
+	if (!request->snapshot)
 		return 0;
 	return origin->shelf ? interpose_shelf_ready(origin->shelf) : -ENODEV;
 }
 
-/* Whether the store has stayed what take_obstacle() found; 0, or why not.  Context: origin->change. */
-static int take_store_ready(const struct take *take)
+/* What the error of a set is about, the log alone can tell. */
+static void blame(const struct take *take, const struct take_part *part, int error)
 {
-	return take->request.snapshot ? interpose_shelf_ready(take->origin->shelf) : 0;
+	if (error && take->request.nr > 1)
+		pr_warn("interpose: %s: no point of the set was taken: error %d\n",
+			part->member->origin->name, error);
+}
+
+/* Context: origin->change of all. */
+static int take_obstacle(struct take *take)
+{
+	struct take_part *part;
+	int r = 0;
+
+	for_each_part(part, take) {
+		struct interpose_origin *origin = part->member->origin;
+
+		mutex_lock(&origin->mutex);
+		r = origin_obstacle(origin, &take->request);
+		mutex_unlock(&origin->mutex);
+		r = r ?: part_alloc(take, part);
+		blame(take, part, r);
+		if (r)
+			break;
+	}
+	return r;
+}
+
+/* Whether the store has stayed what origin_obstacle() found; 0, or why not.  Context: origin->change. */
+static int part_store_ready(const struct take *take, const struct take_part *part)
+{
+	return take->request.snapshot ? interpose_shelf_ready(part->member->origin->shelf) : 0;
 }
 
 /* Begins the new epoch.  Context: the gate is drained. */
-static void epoch_switch(struct take *take)
+static void epoch_switch(struct take_part *part)
 {
-	struct interpose_origin *origin = take->origin;
-	struct interpose_point *point = take->point;
+	struct interpose_origin *origin = part->member->origin;
+	struct interpose_point *point = part->point;
 
 	mutex_lock(&origin->mutex);
-	take->orphan = list_empty(&origin->points) ? origin->changed : NULL;
+	part->orphan = list_empty(&origin->points) ? origin->changed : NULL;
 	spin_lock_irq(&origin->lock);
 	point->id = ++origin->last_id;
 	point->length = origin->length;
@@ -223,15 +292,15 @@ static void epoch_switch(struct take *take)
 		WRITE_ONCE(origin->newest, point->id);
 		origin->newest_chunks = origin->chunks;
 	}
-	swap(origin->pass, take->pass);
+	swap(origin->pass, part->pass);
 	origin->changed = point->changed;
 	spin_unlock_irq(&origin->lock);
 	list_add_tail(&point->list, &origin->points);
 	origin->nr_points++;
 	point->time = ktime_get_real_seconds();
-	point->fs_consistent = take->fs_consistent;
-	take->id = point->id;
-	take->point = NULL;
+	point->fs_consistent = part->member->fs_consistent;
+	part->member->id = point->id;
+	part->point = NULL;
 	mutex_unlock(&origin->mutex);
 }
 
@@ -239,56 +308,104 @@ static void epoch_switch(struct take *take)
  * What ended the older snapshots leaves a sweep to be done.  With a new snapshot a write that finds no room would
  * wait for it, a frozen filesystem's own writes too as it thaws, and it for origin->change.
  */
-static bool take_needs_sweep(const struct take *take)
+static bool part_needs_sweep(const struct take *take, const struct take_part *part)
 {
-	return take->request.snapshot && READ_ONCE(take->origin->sweeping);
+	return take->request.snapshot && READ_ONCE(part->member->origin->sweeping);
+}
+
+/* Return: 0, or why no point can be taken of these epochs; -EAGAIN: once swept it can. */
+static int take_ready(const struct take *take)
+{
+	const struct take_part *part;
+	int r = 0;
+
+	for_each_part(part, take) {
+		r = part_store_ready(take, part);
+		blame(take, part, r);
+		if (!r && part_needs_sweep(take, part))
+			r = -EAGAIN;
+		if (r)
+			break;
+	}
+	return r;
 }
 
 /*
- * A store that went, or failed, before the new snapshot could be seen has told of it for the older ones only; one
- * that goes later finds the new one.
+ * A store that went, or failed, before the new snapshot could be seen has told of it for the older ones only, and so has a
+ * device that goes on without us; what goes later finds the new one.
  */
-static void take_commit(struct take *take)
+static void part_commit(const struct take *take, struct take_part *part)
 {
+	struct interpose_origin *origin = part->member->origin;
 	int r;
 
-	epoch_switch(take);
-	r = take_store_ready(take);
-	if (!r && take_needs_sweep(take))
+	epoch_switch(part);
+	r = part_store_ready(take, part);
+	if (!r && part_needs_sweep(take, part))
 		r = -EIO;
-	if (r)
-		interpose_origin_invalidate(take->origin, interpose_store_failure(r));
+	if (READ_ONCE(origin->gone))
+		interpose_origin_invalidate(origin, FAILURE_DETACHED);
+	else if (r)
+		interpose_origin_invalidate(origin, interpose_store_failure(r));
 }
 
-/* Closes the gate around the switch.  Context: filesystems are frozen, memalloc_noio. */
-static int take_drained(struct take *take)
+/* Context: as for interpose_gate_close(). */
+static int part_close(const struct take *take, const struct take_part *part)
 {
-	struct interpose_origin *origin = take->origin;
+	struct interpose_origin *origin = part->member->origin;
 	int r = interpose_gate_close(origin, take->deadline);
 
 	if (r)
 		pr_warn("interpose: %s: no point was taken: writes do not end, %u held for copies, others in the base\n",
 			origin->name, READ_ONCE(origin->nr_waiting));
-	r = r ?: take_store_ready(take);
-	if (!r && take_needs_sweep(take))
-		r = -EAGAIN;
-	if (!r && atomic_cmpxchg(&take->state, TAKE_PENDING, TAKE_COMMITTED) != TAKE_PENDING)
-		r = -ETIMEDOUT;
-	if (!r)
-		take_commit(take);
-	interpose_gate_open(origin);
 	return r;
 }
 
-/* Somebody thawed a filesystem under us: the point is, but only as after a power cut. */
-static void point_was_not_frozen(struct take *take)
+/* Closes the gates around the switch.  Context: filesystems are frozen, memalloc_noio. */
+static int take_drained(struct take *take)
 {
-	struct interpose_origin *origin = take->origin;
+	struct take_part *const end = take->parts + take->request.nr;
+	struct take_part *part, *closed = take->parts;
+	int r = 0;
 
-	mutex_lock(&origin->mutex);
-	take->fs_consistent = false;
-	interpose_point_find(origin, take->id)->fs_consistent = false;
-	mutex_unlock(&origin->mutex);
+	while (!r && closed < end)
+		r = part_close(take, closed++);
+	r = r ?: take_ready(take);
+	if (!r && atomic_cmpxchg(&take->state, TAKE_PENDING, TAKE_COMMITTED) != TAKE_PENDING)
+		r = -ETIMEDOUT;
+	if (!r)
+		for_each_part(part, take)
+			part_commit(take, part);
+	while (closed-- > take->parts)
+		interpose_gate_open(closed->member->origin);
+	return r;
+}
+
+/* Which points are to be those of filesystems at rest. */
+static void note_frozen(struct take *take, const struct interpose_frozen *frozen)
+{
+	struct take_part *part;
+
+	for_each_part(part, take) {
+		struct interpose_member *member = part->member;
+
+		member->fs_consistent = member->freeze && !(member->freeze & ~frozen->fs);
+	}
+}
+
+/* Somebody thawed a filesystem under us: the points are, but only as after a power cut. */
+static void points_were_not_frozen(struct take *take)
+{
+	struct take_part *part;
+
+	for_each_part(part, take) {
+		struct interpose_member *member = part->member;
+
+		mutex_lock(&member->origin->mutex);
+		member->fs_consistent = false;
+		interpose_point_find(member->origin, member->id)->fs_consistent = false;
+		mutex_unlock(&member->origin->mutex);
+	}
 }
 
 static int take_frozen(struct take *take)
@@ -298,58 +415,86 @@ static int take_frozen(struct take *take)
 
 	r = interpose_freeze(&take->request.freeze, &frozen, take->deadline);
 	if (!r) {
-		take->fs_consistent = frozen.all_fs;
+		note_frozen(take, &frozen);
 		r = take_drained(take);
 		if (!interpose_thaw(&frozen) && !r)
-			point_was_not_frozen(take);
+			points_were_not_frozen(take);
 	}
 	return r;
 }
 
-/* Context: origin->change. */
-static int take_point(struct take *take)
+/* Writes flow all the while, but for the moment that take_drained() takes. */
+static int take_prepared(struct take *take)
 {
-	struct interpose_origin *origin = take->origin;
-	struct interpose_point *earlier;
-	int r = 0;
+	struct take_part *part;
+	int r;
 
-	mutex_lock(&origin->mutex);
-	earlier = take_repeated(origin, &take->request.uuid);
-	if (earlier) {
-		take->id = earlier->id;
-		take->fs_consistent = earlier->fs_consistent;
-	} else {
-		r = take_obstacle(take);
+	for_each_part(part, take) {
+		if (part_needs_sweep(take, part))
+			interpose_origin_sweep(part->member->origin);
+		interpose_gate_prepare(part->member->origin);
 	}
-	mutex_unlock(&origin->mutex);
-	if (earlier || r)
-		return r;
+	r = take_frozen(take);
+	for_each_part(part, take)
+		interpose_gate_relax(part->member->origin);
+	return r;
+}
+
+/* Context: origin->change of all. */
+static int take_points(struct take *take)
+{
+	int r = take_repeated(take);
+
+	if (r)
+		return min(r, 0);
 	if (atomic_read(&take->state) != TAKE_PENDING || ktime_after(ktime_get(), take->deadline))
 		return -ETIMEDOUT;
-	r = take_alloc_maps(take);
+	r = take_obstacle(take);
 	if (r)
 		return r;
 	do {
-		if (take_needs_sweep(take))
-			interpose_origin_sweep(origin);
-		interpose_gate_prepare(origin);
-		r = take_frozen(take);
-		interpose_gate_relax(origin);
+		r = take_prepared(take);
 	} while (r == -EAGAIN && ktime_before(ktime_get(), take->deadline));
 	return r == -EAGAIN ? -ETIMEDOUT : r;
+}
+
+/* Two sets may have members in common, in another order. */
+static void take_lock(struct take *take)
+{
+	struct take_part *part;
+
+	if (take->request.nr == 1) {
+		mutex_lock(&take->request.members[0].origin->change);
+		return;
+	}
+	mutex_lock(&sets_mutex);
+	for_each_part(part, take)
+		mutex_lock_nest_lock(&part->member->origin->change, &sets_mutex);
+}
+
+static void take_unlock(struct take *take)
+{
+	struct take_part *part;
+
+	for_each_part(part, take)
+		mutex_unlock(&part->member->origin->change);
+	if (take->request.nr > 1)
+		mutex_unlock(&sets_mutex);
 }
 
 static void take_work(struct work_struct *work)
 {
 	struct take *take = container_of(work, struct take, work);
 	unsigned int noio = memalloc_noio_save();
+	struct take_part *part;
 
-	mutex_lock(&take->origin->change);
-	take->error = take_point(take);
-	mutex_unlock(&take->origin->change);
+	take_lock(take);
+	take->error = take_points(take);
+	take_unlock(take);
 	memalloc_noio_restore(noio);
 	if (!take->error)
-		interpose_origin_event(take->origin);
+		for_each_part(part, take)
+			interpose_origin_event(part->member->origin);
 	complete_all(&take->done);
 	kref_put(&take->ref, take_free);
 }
@@ -371,14 +516,14 @@ static int take_wait(struct take *take)
 }
 
 /**
- * interpose_take() - take a point
- * Context: sleeps until the point is taken or the deadline has passed.
- * Return: 0 with *id and *fs_consistent; errors: the message "take" in the uapi header.
+ * interpose_take() - take a point of one origin, or of several at one instant
+ * Context: sleeps until the points are taken or the deadline has passed.
+ * Return: 0 with id and fs_consistent of the request's members; errors: the message "take" in the uapi header.
  */
-int interpose_take(struct interpose_origin *origin, const struct interpose_take_request *request,
-		   u64 *id, bool *fs_consistent)
+int interpose_take(struct interpose_take_request *request)
 {
-	struct take *take = take_alloc(origin, request);
+	struct take *take = take_alloc(request);
+	unsigned int i;
 	int r;
 
 	if (!take)
@@ -389,9 +534,9 @@ int interpose_take(struct interpose_origin *origin, const struct interpose_take_
 	r = take_wait(take);
 	if (!r)
 		r = take->error;
-	if (!r) {
-		*id = take->id;
-		*fs_consistent = take->fs_consistent;
+	for (i = 0; !r && i < request->nr; i++) {
+		request->members[i].id = take->request.members[i].id;
+		request->members[i].fs_consistent = take->request.members[i].fs_consistent;
 	}
 	kref_put(&take->ref, take_free);
 	return r;

@@ -13,6 +13,7 @@
  *
  * Locks, outermost first:
  *   hooks_mutex     dm-interpose-hook.c: which origins have a hook; held while one comes or goes
+ *   sets_mutex      dm-interpose-point.c: one set of points at a time, which holds the change of several origins
  *   origins_mutex   the list of origins; which tables belong to one
  *   origin->change  one change of points, or of the store, at a time; held through a whole take
  *   origin->mutex   points, images, active; short, may sleep for memory only
@@ -73,6 +74,8 @@ struct interpose_point {
 	struct list_head list; /* origin->mutex: in origin->points, ids rising */
 	u64 id;
 	uuid_t uuid;
+	uuid_t set; /* null if it was taken by itself */
+	unsigned int set_members; /* that the set was taken with */
 	sector_t length; /* of the origin when it was taken */
 	bool snapshot; /* origin->mutex: release makes it a checkpoint */
 	bool fs_consistent;
@@ -274,7 +277,7 @@ struct interpose_frozen {
 	struct file *handle[INTERPOSE_FREEZE_MAX];
 	bool ours[INTERPOSE_FREEZE_MAX];
 	unsigned int nr;
-	bool all_fs; /* each of them had a filesystem, and there was at least one */
+	u32 fs; /* those that had a filesystem, a bit each */
 };
 
 int interpose_freeze(const struct interpose_freeze_list *list, struct interpose_frozen *frozen,
@@ -297,12 +300,22 @@ int interpose_hook_init(void);
 void interpose_hook_exit(void);
 
 /* dm-interpose-point.c */
-struct interpose_take_request {
+/* One origin's part in a set of points, and what came of it. */
+struct interpose_member {
+	struct interpose_origin *origin; /* a reference */
 	uuid_t uuid;
+	u32 freeze; /* the devices of the request's list that are its own, a bit each */
+	u64 id;
+	bool fs_consistent;
+};
+
+struct interpose_take_request {
 	bool snapshot;
 	struct interpose_label label;
 	unsigned int deadline_ms;
-	struct interpose_freeze_list freeze;
+	struct interpose_freeze_list freeze; /* of all members */
+	unsigned int nr;
+	struct interpose_member members[INTERPOSE_SET_MAX];
 };
 
 /* What is not kept is taken from label. */
@@ -311,8 +324,7 @@ struct interpose_change_request {
 	bool keep_name, keep_tags, keep_data;
 };
 
-int interpose_take(struct interpose_origin *origin, const struct interpose_take_request *request,
-		   u64 *id, bool *fs_consistent);
+int interpose_take(struct interpose_take_request *request);
 int interpose_drop(struct interpose_origin *origin, u64 id);
 int interpose_release(struct interpose_origin *origin, u64 id);
 int interpose_change(struct interpose_origin *origin, u64 id,

@@ -28,8 +28,9 @@ int run_change(const Arguments& arguments)
     Change change(arguments);
     return for_each_object(arguments, [&](const std::string& object) {
         const Machine machine = survey(change.dm());
-        const FoundPoint found = require_point(machine, object, arguments.value("device"), "change a point");
-        const Plan plan = plan_change(machine, *found.origin, *found.point, wish);
+        Plan plan;
+        for (const auto& [origin, point] : require_points(machine, object, arguments.value("device"), "change a point"))
+            append(plan, plan_change(machine, *origin, *point, wish));
         if (plan.empty())
             log_info(fmt::format("{}: it is so already", object));
         change.carry_out(plan);

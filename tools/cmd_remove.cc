@@ -21,8 +21,8 @@ int run_remove(const Arguments& arguments)
     Change change(arguments);
     return for_each_object(arguments, [&](const std::string& object) {
         const Plan plan = change.plan([&](const Machine& machine) {
-            const FoundPoint found = require_point(machine, object, arguments.value("device"), "remove a point");
-            return plan_remove(machine, *found.origin, *found.point, arguments.has("keep-point"));
+            return plan_remove(machine, require_points(machine, object, arguments.value("device"), "remove a point"),
+                arguments.has("keep-point"));
         });
         if (plan.empty())
             log_warning(fmt::format("{}: it keeps no data already", object));

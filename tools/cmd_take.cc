@@ -7,9 +7,10 @@
 #include "session.h"
 
 #include <fmt/format.h>
-#include <functional>
 #include <limits>
+#include <map>
 #include <set>
+#include <utility>
 
 namespace dmsnap::tool {
 namespace {
@@ -36,25 +37,21 @@ constexpr Option checkpoint_options[] = {
 PointWish wish_of(const Arguments& arguments, PointKind kind)
 {
     PointWish wish(kind, PointName(arguments.require("name")));
-    if (const std::string* size = arguments.value("chunksize"))
-        wish.chunk = checked_chunk(parse_size(*size, 'k'));
-    wish.via = via_of(arguments);
     wish.deadline = deadline_of(arguments);
     wish.data = data_of(arguments).value_or(Blob());
     for (const Tag& tag : tags_of(arguments, "addtag"))
         wish.tags.add(tag);
-    wish.uuid = Uuid::random();
     return wish;
 }
 
-/// Nothing unless --store names a device.
+/// Nothing unless --store names a device.  Its uuid is to be drawn.
 std::optional<StoreWish> read_store(const Arguments& arguments, const Machine& machine, const BlockDevice& origin)
 {
     const std::string* path = arguments.value("store");
     if (path == nullptr)
         return std::nullopt;
     const BlockDevice device = resolve(*path);
-    StoreWish wish{StoreFacts(), *path, draw_uuid(machine), false};
+    StoreWish wish{StoreFacts(), *path, {}, false};
     wish.facts.device = device;
     if (machine.find_store_on(device.number) == nullptr) // else it is in use as a store: nothing is overwritten
         wish.facts = read_store_facts(device, origin);
@@ -63,17 +60,20 @@ std::optional<StoreWish> read_store(const Arguments& arguments, const Machine& m
 
 /// What was seen before there was any lock that others wait for, and the answer to a question if something may be lost.
 struct FirstLook {
-    BlockDevice origin;
+    std::vector<BlockDevice> origins;
     std::optional<StoreWish> store;
 };
 
-FirstLook look_and_ask(const Arguments& arguments, const std::string& spec)
+/// What is in the way of a new store is the same for each of a set, but for where the device itself lies.
+FirstLook look_and_ask(const Arguments& arguments)
 {
     const auto dm = start();
     require_interface(*dm, false);
-    FirstLook look{resolve(spec), std::nullopt};
+    FirstLook look;
+    for (const std::string& spec : arguments.objects())
+        look.origins.push_back(resolve(spec));
     try {
-        look.store = read_store(arguments, survey(*dm), look.origin);
+        look.store = read_store(arguments, survey(*dm), look.origins.front());
     } catch (const Error&) {
         return look; // what a dead command left may be in the way, and is mended before the second look
     }
@@ -92,115 +92,173 @@ void take_over_answer(const std::optional<StoreWish>& asked, std::optional<Store
         return;
     if (!same_device(asked->facts.device, store->facts.device))
         throw Error(store->path, "use it as store", "it has become another device meanwhile", "again");
-    store->overwrite = asked->overwrite && store_refusal(asked->facts, false) == store_refusal(store->facts, false);
+    const auto signature_alone = [](StoreFacts facts) {
+        facts.to_origin = StackRelation::unrelated;
+        facts.origin_block = facts.device.logical_block;
+        return store_refusal(facts, false);
+    };
+    store->overwrite = asked->overwrite && signature_alone(asked->facts) == signature_alone(store->facts);
 }
 
-/// Detaches a device that has another size than when the hook began to watch it, unless a snapshot would go with that, or
-/// the point that is to follow would be refused; it keeps its chunk size.  False: a dry run, which has shown that step.
-bool renewed(
-    Change& change, const BlockDevice& block, PointWish& wish, const std::function<Plan(const Machine&)>& plan_on)
-{
-    const Plan plan = change.plan([&](const Machine& machine) -> Plan {
-        const OriginState* origin = machine.find(block.number);
-        Plan renewal = origin != nullptr ? plan_renewal(machine, *origin) : Plan();
-        if (renewal.empty())
-            return renewal;
-        wish.chunk = wish.chunk.value_or(origin->line.chunk);
-        if (wish.via == Via::automatic)
-            wish.via = Via::hook;
-        plan_on(machine.without(*origin));
-        return renewal;
-    });
-    if (plan.empty())
-        return true;
-    log_warning(
-        fmt::format("{}: it has another size than when it was attached: it is attached anew, and its checkpoints end",
-            block.name()));
-    change.carry_out(plan);
-    return !change.dry_run();
-}
+/// One point of one device or of several, from what the command line says and what is there.
+class Taking {
+public:
+    struct Words {
+        PointWish wish;
+        std::optional<Sectors> chunk;
+        Via via;
+    };
 
-/// Takes a point of one device; `first` if there was a look at its store.
-void take(Change& change, const Arguments& arguments, const std::string& spec, PointWish wish,
-    const std::optional<FirstLook>& first)
-{
-    const BlockDevice block = change.hold(spec);
-    if (first && !same_device(first->origin, block))
-        throw Error(printable(spec), "find the device", "it has become another one meanwhile", "again");
-    const auto plan_on = [&](const Machine& machine) {
-        auto store = read_store(arguments, machine, block);
-        if (first)
-            take_over_answer(first->store, store);
-        else if (store)
+    Taking(Change& change, const Arguments& arguments, Words words, std::optional<FirstLook> first)
+        : change_(change), arguments_(arguments), words_(std::move(words)), first_(std::move(first))
+    {
+    }
+
+    void run()
+    {
+        blocks_ = change_.hold(arguments_.objects());
+        require_each_once();
+        if (first_)
+            for (std::size_t i = 0; i < blocks_.size(); ++i)
+                if (!same_device(first_->origins[i], blocks_[i]))
+                    throw Error(printable(arguments_.objects()[i]), "find the device",
+                        "it has become another one meanwhile", "again");
+        if (!renewed())
+            return;
+        const Plan steps = change_.plan([this](const Machine& machine) { return plan(machine); });
+        const Outcome outcome = change_.carry_out(steps);
+        for (std::size_t i = 0; i < outcome.taken.size(); ++i)
+            log_info(fmt::format("{}: {} \"{}\" is {}, {}-consistent", blocks_[i].name(), to_text(words_.wish.kind),
+                words_.wish.name.text(), outcome.taken[i].answer.point.text(),
+                to_text(outcome.taken[i].answer.consistency)));
+    }
+
+private:
+    /// A second point of a device would have the name of the first.
+    void require_each_once() const
+    {
+        std::set<DeviceNumber> seen;
+        for (std::size_t i = 0; i < blocks_.size(); ++i)
+            if (!seen.insert(blocks_[i].number).second)
+                throw Error(printable(arguments_.objects()[i]), fmt::format("take a {}", to_text(words_.wish.kind)),
+                    "the device is given twice", "each device once")
+                    .as(Fault::usage);
+    }
+
+    std::optional<StoreWish> store_for(const Machine& machine, const BlockDevice& block)
+    {
+        auto store = read_store(arguments_, machine, block);
+        if (!store)
+            return store;
+        if (first_)
+            take_over_answer(first_->store, store);
+        else
             store->overwrite = true;
         // Without the lock it would be in the way of who has it.
-        if (store && !change.dry_run() && machine.find_store_on(store->facts.device.number) == nullptr)
+        if (!change_.dry_run() && machine.find_store_on(store->facts.device.number) == nullptr)
             store->facts.claimed = is_claimed(store->facts.device);
-        wish.new_origin = draw_uuid(machine);
-        return plan_take(machine, read_live(change.dm(), block, wish.via), wish, store);
-    };
-    if (!renewed(change, block, wish, plan_on))
-        return;
-    const Plan plan = change.plan(plan_on);
-    const Outcome outcome = change.carry_out(plan);
-    if (outcome.taken)
-        log_info(fmt::format("{}: {} \"{}\" is {}, {}-consistent", block.name(), to_text(wish.kind), wish.name.text(),
-            outcome.taken->point.text(), to_text(outcome.taken->consistency)));
-}
+        return store;
+    }
 
-int run_create(const Arguments& arguments)
+    Taker taker_for(const Machine& machine, const BlockDevice& block)
+    {
+        Taker taker;
+        taker.via = words_.via;
+        taker.chunk = words_.chunk;
+        if (const auto before = renewed_.find(block.number); before != renewed_.end()) {
+            taker.via = taker.via == Via::automatic ? Via::hook : taker.via;
+            taker.chunk = taker.chunk.value_or(before->second);
+        }
+        taker.candidate = read_live(change_.dm(), block, taker.via);
+        taker.point = Uuid::random();
+        taker.store = store_for(machine, block);
+        return taker;
+    }
+
+    Plan plan(const Machine& machine)
+    {
+        std::set<Uuid> drawn;
+        const auto draw = [&] {
+            for (;;)
+                if (const Uuid uuid = draw_uuid(machine); drawn.insert(uuid).second)
+                    return uuid;
+        };
+        const Uuid new_store = draw();
+        std::vector<Taker> takers;
+        for (const BlockDevice& block : blocks_) {
+            takers.push_back(taker_for(machine, block));
+            takers.back().new_origin = draw();
+            if (takers.back().store)
+                takers.back().store->new_store = new_store;
+        }
+        return plan_take(machine, words_.wish, takers);
+    }
+
+    /// Detaches what has another size than when the hook began to watch it, unless a snapshot would go with that, or the
+    /// point that is to follow would be refused; it keeps its chunk size.  False: a dry run, which has shown that step.
+    bool renewed()
+    {
+        const Plan renewal = change_.plan([this](const Machine& machine) -> Plan {
+            Plan steps;
+            Machine after = machine;
+            renewed_.clear();
+            for (const BlockDevice& block : blocks_) {
+                const OriginState* origin = machine.find(block.number);
+                Plan one = origin != nullptr ? plan_renewal(machine, *origin) : Plan();
+                if (one.empty())
+                    continue;
+                renewed_[block.number] = origin->line.chunk;
+                after = after.without(*origin);
+                append(steps, std::move(one));
+            }
+            if (!steps.empty())
+                plan(after);
+            return steps;
+        });
+        if (renewal.empty())
+            return true;
+        for (const BlockDevice& block : blocks_)
+            if (renewed_.contains(block.number))
+                log_warning(fmt::format(
+                    "{}: it has another size than when it was attached: it is attached anew, and its checkpoints end",
+                    block.name()));
+        change_.carry_out(renewal);
+        return !change_.dry_run();
+    }
+
+    Change& change_;
+    const Arguments& arguments_;
+    Words words_;
+    std::optional<FirstLook> first_;
+    std::vector<BlockDevice> blocks_;         ///< as the objects of the command line
+    std::map<DeviceNumber, Sectors> renewed_; ///< what is to be attached anew, and the chunk size it had
+};
+
+int take(const Arguments& arguments, PointKind kind)
 {
-    arguments.require_objects(1, 1);
-    const std::string& spec = arguments.objects().front();
-    const PointWish wish = wish_of(arguments, PointKind::snapshot);
+    arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
+    Taking::Words words{wish_of(arguments, kind), std::nullopt, via_of(arguments)};
+    if (const std::string* size = arguments.value("chunksize"))
+        words.chunk = checked_chunk(parse_size(*size, 'k'));
     std::optional<FirstLook> first;
     if (arguments.has("store") && !arguments.has("yes"))
-        first = look_and_ask(arguments, spec);
+        first = look_and_ask(arguments);
     Change change(arguments);
-    take(change, arguments, spec, wish, first);
+    Taking(change, arguments, std::move(words), std::move(first)).run();
     return exit_done;
 }
 
-/// Nothing for what is not there: that is told when its turn comes.
-std::optional<DeviceNumber> number_of(const std::string& spec)
-{
-    try {
-        return resolve(spec).number;
-    } catch (const Error&) {
-        return std::nullopt;
-    }
-}
+int run_create(const Arguments& arguments) { return take(arguments, PointKind::snapshot); }
 
-/// The second point of a device would have the name of the first.
-void require_each_once(const std::vector<std::string>& specs)
-{
-    std::set<DeviceNumber> seen;
-    for (const std::string& spec : specs)
-        if (const auto number = number_of(spec); number && !seen.insert(*number).second)
-            throw Error(printable(spec), "take a checkpoint", "the device is given twice", "each device once")
-                .as(Fault::usage);
-}
-
-int run_checkpoint(const Arguments& arguments)
-{
-    arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
-    const PointWish wish = wish_of(arguments, PointKind::checkpoint);
-    Change change(arguments);
-    require_each_once(arguments.objects());
-    return for_each_object(arguments, [&](const std::string& spec) {
-        PointWish own = wish;
-        own.uuid = Uuid::random();
-        take(change, arguments, spec, own, {});
-    });
-}
+int run_checkpoint(const Arguments& arguments) { return take(arguments, PointKind::checkpoint); }
 
 } // namespace
 
 const Command create_command = {
     .name = "create",
     .synopsis = "-n|--name NAME [--store STORE] [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] "
-                "[--via auto|table|hook] [--deadline SECONDS] [OPTIONS] DEVICE",
-    .summary = "take a snapshot of a live device",
+                "[--via auto|table|hook] [--deadline SECONDS] [OPTIONS] DEVICE...",
+    .summary = "take a snapshot of live devices, of several at one instant",
     .options = create_options,
     .group = Group::mutates,
     .hidden = false,
@@ -211,7 +269,7 @@ const Command checkpoint_command = {
     .name = "checkpoint",
     .synopsis = "-n|--name NAME [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] [--via auto|table|hook] "
                 "[--deadline SECONDS] [OPTIONS] DEVICE...",
-    .summary = "take a point that keeps no data, for changed",
+    .summary = "take a point that keeps no data, for changed, of several devices at one instant",
     .options = checkpoint_options,
     .group = Group::mutates,
     .hidden = false,

@@ -174,31 +174,44 @@ void Change::bar_lvm(const DmInfo& live, const LvmLock::Terms& terms)
     busy_.erase(*group);
 }
 
-void Change::bar_lvm(const BlockDevice& block)
+/// In the order in which LVM too locks several groups: by name.
+void Change::bar_lvm(std::vector<BlockDevice> blocks)
 {
+    std::sort(blocks.begin(), blocks.end(),
+        [](const BlockDevice& a, const BlockDevice& b) { return group_of(a) < group_of(b); });
     volumes_.clear();
-    if (block.is_dm())
-        bar_lvm(DmInfo{.name = DmName(block.dm_name), .uuid = block.dm_uuid, .number = block.number}, {});
+    for (const BlockDevice& block : blocks)
+        if (block.is_dm())
+            bar_lvm(DmInfo{.name = DmName(block.dm_name), .uuid = block.dm_uuid, .number = block.number}, {});
 }
 
-BlockDevice Change::hold(const std::string& spec)
+std::vector<BlockDevice> Change::hold(const std::vector<std::string>& specs)
 {
-    // LVM may be at work on it while its lock is waited for.
+    const auto look = [&] {
+        std::vector<BlockDevice> blocks;
+        for (const std::string& spec : specs)
+            blocks.push_back(find_live(*dm_, spec));
+        return blocks;
+    };
+    const auto was_left_to_lvm = [&](const BlockDevice& block) { return left_to_lvm_.contains(group_of(block)); };
+    // LVM may be at work on them while its locks are waited for.
     constexpr int looks = 3;
     for (int i = 0; i < looks; ++i) {
-        const BlockDevice seen = find_live(*dm_, spec);
+        const auto seen = look();
         bar_lvm(seen);
-        BlockDevice held = find_live(*dm_, spec);
-        if (!same_device(seen, held))
+        auto held = look();
+        if (!std::equal(seen.begin(), seen.end(), held.begin(), same_device))
             continue;
-        if (!left_to_lvm_.contains(group_of(held)))
+        if (std::none_of(held.begin(), held.end(), was_left_to_lvm))
             return held;
-        // This is the one that LVM was busy with.
+        // There is one that LVM was busy with.
         mend();
         left_to_lvm_ = std::move(busy_);
         busy_.clear();
     }
-    throw Error(printable(spec), "find the device", "it is another one at each look", "again");
+    throw Error(printable(specs.front()), "find the device",
+        specs.size() > 1 ? "it, or one of the others, is another one at each look" : "it is another one at each look",
+        "again");
 }
 
 bool confirm(
@@ -319,16 +332,16 @@ const OriginState& require_attached(const Machine& machine, const std::string& s
     throw Error(printable(block.name()), operation, "it is not attached", "dmsnap status shows what is");
 }
 
-FoundPoint require_point(
+std::vector<FoundPoint> require_points(
     const Machine& machine, const std::string& object, const std::string* device, const char* operation)
 {
     // A name has no ':', a device may have, and a point's id has one.
     const auto colon = object.rfind(':');
     if (colon == std::string::npos || PointId::from_text(object)) {
         const OriginState* only = device != nullptr ? &require_attached(machine, *device, operation) : nullptr;
-        return find_point(machine, only, object);
+        return find_points(machine, only, object);
     }
-    return find_point(
+    return find_points(
         machine, &require_attached(machine, object.substr(0, colon), operation), object.substr(colon + 1));
 }
 

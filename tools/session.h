@@ -53,10 +53,10 @@ public:
     bool dry_run() const { return dry_run_; }
     /// What was found of dead commands; nothing in a dry run.
     const Reconciled& reconciled() const { return reconciled_; }
-    /// Keeps LVM away from a logical volume's tables until the next call; to be called before they are read.
-    void bar_lvm(const BlockDevice& block);
-    /// What `spec` names once LVM is kept away from it.  Throws Error if it never stays one device.
-    BlockDevice hold(const std::string& spec);
+    /// What each of `specs` names once LVM is kept away from their tables, which lasts until the next call.  Throws Error if
+    /// one never stays one device.
+    std::vector<BlockDevice> hold(const std::vector<std::string>& specs);
+    BlockDevice hold(const std::string& spec) { return hold(std::vector{spec}).front(); }
 
     /// Makes a plan of what is there, and outwaits what may pass.
     Plan plan(const std::function<Plan(const Machine& machine)>& make);
@@ -69,6 +69,7 @@ private:
     void mend();
     bool is_barred(const DmInfo& live) const;
     void bar_lvm(const DmInfo& live, const LvmLock::Terms& terms);
+    void bar_lvm(std::vector<BlockDevice> blocks);
 
     bool dry_run_;
     bool recovery_ = false;
@@ -126,8 +127,8 @@ BlockDevice resolve_live(const Machine& machine, const std::string& spec);
 /// The attached device that `spec` names.  Throws Error if there is no such device, or it is not attached.
 const OriginState& require_attached(const Machine& machine, const std::string& spec, const char* operation);
 
-/// The point that "NAME" or "DEVICE:NAME" names, on `device` if that is given.  Throws Error.
-FoundPoint require_point(
+/// The point, or all those of a set, that "NAME" or "DEVICE:NAME" names, on `device` if that is given.  Throws Error.
+std::vector<FoundPoint> require_points(
     const Machine& machine, const std::string& object, const std::string* device, const char* operation);
 
 /// Prints why devices could not be read; the exit code that goes with `code` then.

@@ -52,8 +52,10 @@
  * with '-'; a list may not be "=" alone.
  */
 #define INTERPOSE_TAGS_MAX 255
-/* Devices in one freeze list. */
-#define INTERPOSE_FREEZE_MAX 16
+/* Devices whose filesystems are frozen for one point. */
+#define INTERPOSE_FREEZE_MAX 32
+/* Origins that take one point together. */
+#define INTERPOSE_SET_MAX 16
 /* How long freezing and draining may take together. */
 #define INTERPOSE_DEADLINE_MS_DEFAULT 10000
 #define INTERPOSE_DEADLINE_MS_MAX 600000
@@ -118,16 +120,22 @@
  * unstore
  *     Lets go of the store.  EBUSY while a valid snapshot or an image needs it, or old data is still on its way to it.
  *     No answer.
- * take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|- [<tags>|-]
+ * take <point uuid> <kind> <name> <data>|- <deadline ms> <freeze list>|- [<tags>|- [<member>...]]
  *     Takes a point.  <kind> is INTERPOSE_KIND_*, <data> up to INTERPOSE_DATA_MAX bytes in hex,
  *     <freeze list> devices "major:minor,..." whose filesystems are frozen meanwhile, top first; one that somebody
  *     else has frozen is used as it is and left frozen.  <tags> are separated by commas: INTERPOSE_TAGS_MAX.
- *     Answer: "<generation> <id> <consistency>", consistency being INTERPOSE_CONSISTENCY_*.
+ *     Each <member>, "<origin uuid>/<point uuid>/<freeze list>|-", is a further origin that takes the same point: all of
+ *     a set do at one instant, or none does.  Of members that lie upon each other the upper one comes first.  The uuid of
+ *     the set is that of its first point.
+ *     Answer: "<generation> <id> <consistency>", a line for each of the set, consistency being INTERPOSE_CONSISTENCY_*.
  *     EEXIST: another point has that name; ETIMEDOUT: frozen or drained too slowly, nothing was taken;
  *     ENODEV: a snapshot, and no store; ENOLINK: the base is an "interpose-base", and there is no hook;
  *     EIO: the store has failed; EBUSY: the device is
  *     suspended, or suspends; EINTR: killed, the point may be taken (the same uuid asks); ECANCELED: a
- *     device of the freeze list cannot be opened or frozen, which the kernel's log names, and nothing was taken; ENOSPC: INTERPOSE_POINTS_MAX reached; ENOMEM.
+ *     device of the freeze list cannot be opened or frozen, and nothing was taken; ENOSPC: INTERPOSE_POINTS_MAX reached;
+ *     ENXIO: no origin of a member's uuid is in a table; ESTALE: an origin is lost, or a set of that uuid was taken and
+ *     is no longer complete;
+ *     ENOMEM.  The kernel's log names the device of a freeze list, or the origin of a set, that is the cause.
  * drop <generation> <id>
  *     Removes a point; what changed after it is from now on credited to the point before it.
  *     EBUSY while an image of it exists.  ESTALE: another generation; ENOENT: no such point (a drop
@@ -140,9 +148,10 @@
  *     EEXIST: another point has that name; ESTALE, ENOENT as with drop.  No answer.
  * points <first id>
  *     Answer: "<generation> <next id>|-", then one line a point, oldest first:
- *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|- <tags>|- <sectors>"
+ *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|- <tags>|- <sectors> <set uuid>|- <members>"
  *     with validity INTERPOSE_VALIDITY_* (a checkpoint is always valid), <images> the number of image tables there
- *     are, <sectors> the length that the origin had.
+ *     are, <sectors> the length that the origin had, <set uuid> "-" if it was taken by itself,
+ *     <members> how many the set was taken with, which may have gone.
  * changed <generation> <since id> <until id>|now <first sector>
  *     What was perhaps written between two points (never less than what was, seldom more).
  *     Answer: "<generation> <next sector>|-", then one line a run, ascending: "<sector> <sectors>".

@@ -402,7 +402,14 @@ std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)
         const auto base =
             device->info.uuid == top_uuid(origin->origin) ? read_device(dm, base_name(origin->origin)) : std::nullopt;
         const auto live = base ? live_above(base->table, {}) : std::nullopt;
-        return ImageNames{point->text(), link_component(live ? DmName(live->name()) : name)};
+        // The image of one in a set has its device's name behind.
+        const Point* known = nullptr;
+        const Points points = read_points(dm, name);
+        for (const Point& other : points.points)
+            if (other.uuid == point_of_image_uuid(info->uuid))
+                known = &other;
+        return ImageNames{
+            (known != nullptr ? known->name : *point).text(), link_component(live ? DmName(live->name()) : name)};
     }
     return std::nullopt;
 }

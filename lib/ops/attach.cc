@@ -467,7 +467,7 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
     if (origin.base)
         plan.push_back(Remove{origin.base->as_created()});
     if (const auto store = origin.store())
-        append(plan, plan_close_store(machine, origin, *store));
+        append(plan, plan_close_store(machine, {&origin}, *store));
     return plan;
 }
 

@@ -27,13 +27,18 @@ Plan plan_rename(const Machine& machine, const OriginState& origin, const Point&
     require_there(machine, origin, point, operation.c_str());
     if (name == point.name)
         return {};
-    require_name_free(machine, &origin, point.kind, name, point.name.text(), operation);
+    require_name_free(&origin, name, point.name.text(), operation);
+    if (point.kind == PointKind::snapshot)
+        require_name_unique(machine, &origin, name, point.set, point.name.text(), operation);
 
     const PointId id = origin.id_of(point);
     // The point first: its name is what an image is called by after a crash.
     Plan plan = {ChangePoint{origin.name(), {.point = id, .name = name}, {.point = id, .name = point.name}}};
     if (const ImageState* image = origin.image_of(point)) {
-        const DmName renamed = image_name(name);
+        Point after = point;
+        after.name = name;
+        const DmName renamed = image_name_of(origin, after);
+        require_image_free(machine, renamed, point.name.text(), operation);
         plan.push_back(RenameImage{image->info.name, renamed, image->info.uuid});
         if (!machine.udev) {
             plan.push_back(RemoveLink{image_link(point.name, origin.device()), image->info.name});

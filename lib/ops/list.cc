@@ -123,6 +123,8 @@ const std::vector<ListField>& list_fields()
             [](const Row& r, const Style&) {
                 return is_gone(r) ? std::string() : std::string(r.origin->live ? "hook" : "table");
             }},
+        {"snap_set", "Set", "uuid of the set it was taken in, empty if by itself", false,
+            [](const Row& r, const Style&) { return r.point->set ? r.point->set->text() : std::string(); }},
         {"snap_tags", "Tags", "tags, separated by commas", false,
             [](const Row& r, const Style&) { return r.point->tags.text(); }},
         {"data", "Data", "user data in hexadecimal", false,

@@ -58,6 +58,18 @@ DmName image_name(const PointName& point)
     }
 }
 
+DmName image_name_in_set(const PointName& point, const DmName& origin)
+{
+    const std::string name = fmt::format("{}{}-{}", image_name_prefix, point.text(), origin.text());
+    try {
+        return DmName(name);
+    } catch (const Error& error) {
+        throw Error(fmt::format("name \"{}\"", point.text()), "use it for a set of snapshots",
+            fmt::format("\"{}\" is too long for a device", name), "a shorter name")
+            .as(Fault::usage);
+    }
+}
+
 std::string image_uuid(const Uuid& point) { return image_uuid_prefix() + point.text(); }
 
 std::optional<PointName> point_of_image_name(std::string_view name)
@@ -88,6 +100,15 @@ std::string link_component(const DmName& device)
 std::string image_link(const PointName& point, const DmName& origin)
 {
     return fmt::format("/dev/dmsnap/{}/{}", point.text(), link_component(origin));
+}
+
+bool is_link_of(std::string_view link, const DmName& image)
+{
+    const auto parts = split(link, '/');
+    if (parts.size() != 5)
+        return false;
+    const std::string alone = std::string(image_name_prefix) + std::string(parts[3]);
+    return image.text() == alone || link_component(image) == fmt::format("{}-{}", alone, parts[4]);
 }
 
 std::optional<DmName> image_of_link(std::string_view link)

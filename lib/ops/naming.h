@@ -33,9 +33,10 @@ bool is_top(std::string_view uuid);
 DmName store_name(const Uuid& store);
 std::string store_uuid(const Uuid& store);
 
-/// "dmsnap-NAME", "DMSNAP-SNAP-POINT".  Throws Error (Fault::usage) for a point's name that is too long for a
-/// device's.
+/// "dmsnap-NAME", or of a point in a set "dmsnap-NAME-DEVICE"; "DMSNAP-SNAP-POINT".  Throws Error (Fault::usage) for a
+/// point's name that is too long for a device's.
 DmName image_name(const PointName& point);
+DmName image_name_in_set(const PointName& point, const DmName& origin);
 std::string image_uuid(const Uuid& point);
 /// What an image's name and uuid say; nothing if they are not of this form.
 std::optional<PointName> point_of_image_name(std::string_view name);
@@ -45,7 +46,9 @@ std::optional<Uuid> point_of_image_uuid(std::string_view uuid);
 std::string link_component(const DmName& device);
 /// "/dev/dmsnap/NAME/DEVICE"
 std::string image_link(const PointName& point, const DmName& origin);
-/// The image such a link leads to; nothing if it is not of this form.
+/// The image of a point by itself that such a link leads to; nothing if it is not of this form.
 std::optional<DmName> image_of_link(std::string_view link);
+/// Whether such a link is that image's, in a set or by itself.
+bool is_link_of(std::string_view link, const DmName& image);
 
 } // namespace dmsnap

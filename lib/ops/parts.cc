@@ -56,8 +56,34 @@ void require_freezable(const Candidate& candidate, const std::string& operation)
             "umount some of them");
 }
 
-void require_name_free(const Machine& machine, const OriginState* origin, PointKind kind, const PointName& name,
-    const std::string& subject, const std::string& operation)
+bool has_valid_snapshots(const OriginState& origin)
+{
+    return std::any_of(origin.points.begin(), origin.points.end(),
+        [](const Point& point) { return point.kind == PointKind::snapshot && point.valid; });
+}
+
+DmName image_name_of(const OriginState& origin, const Point& point)
+{
+    return point.set ? image_name_in_set(point.name, origin.device()) : image_name(point.name);
+}
+
+void require_name_unique(const Machine& machine, const OriginState* origin, const PointName& name,
+    const std::optional<Uuid>& set, const std::string& subject, const std::string& operation)
+{
+    for (const OriginState& other : machine.origins) {
+        const Point* point = &other != origin ? other.find(name) : nullptr;
+        if (point == nullptr || point->kind != PointKind::snapshot || (set && point->set == set))
+            continue;
+        const ImageState* image = other.image_of(*point);
+        throw Error(subject, operation,
+            fmt::format("{} has a snapshot of that name{}", other.device().text(),
+                image != nullptr ? ", whose image is " + image->info.name.text() : ""),
+            "another name: snapshots of all devices share one space of names");
+    }
+}
+
+void require_name_free(
+    const OriginState* origin, const PointName& name, const std::string& subject, const std::string& operation)
 {
     // A point can be named by its uuid too; a name must not be mistaken for one.
     if (Uuid::from_text(name.text()))
@@ -65,8 +91,13 @@ void require_name_free(const Machine& machine, const OriginState* origin, PointK
             .as(Fault::usage);
     if (origin != nullptr && origin->find(name) != nullptr)
         throw Error(subject, operation, "it has a point of that name", "another name");
-    if (kind == PointKind::snapshot && machine.has_name(image_name(name)))
-        throw image_name_taken(machine, image_name(name), subject, operation);
+}
+
+void require_image_free(
+    const Machine& machine, const DmName& image, const std::string& subject, const std::string& operation)
+{
+    if (machine.has_name(image))
+        throw image_name_taken(machine, image, subject, operation);
 }
 
 Plan plan_remove_image(const Machine& machine, const ImageState& image)
@@ -74,19 +105,20 @@ Plan plan_remove_image(const Machine& machine, const ImageState& image)
     Plan plan;
     // By what is there: of an origin that is gone nobody knows the name any more.
     for (const std::string& link : machine.links)
-        if (image_of_link(link) == image.info.name)
+        if (is_link_of(link, image.info.name))
             plan.push_back(RemoveLink{link, image.info.name});
     plan.push_back(Remove{image.as_created()});
     return plan;
 }
 
-Plan plan_close_store(const Machine& machine, const OriginState& leaving, const Uuid& store)
+Plan plan_close_store(const Machine& machine, const std::vector<const OriginState*>& leaving, const Uuid& store)
 {
     const StoreState* state = machine.find_store(store);
     // Not all origins could be read, perhaps: the store itself knows how many keep data there.
     if (state == nullptr || !state->status.details)
         return {};
-    const std::size_t leaves = leaving.store() == store ? 1 : 0;
+    const auto leaves = static_cast<std::size_t>(std::count_if(
+        leaving.begin(), leaving.end(), [&](const OriginState* origin) { return origin->store() == store; }));
     if (machine.users_of(store) > leaves || state->status.details->origins > leaves)
         return {};
     return {Remove{state->as_created()}};

@@ -5,7 +5,9 @@
 #include "ops/facts.h"
 #include "plan/step.h"
 
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace dmsnap {
 
@@ -15,12 +17,22 @@ namespace dmsnap {
 void require_unused(const ImageState& image);
 /// Throws Error if more filesystems lie on the device than can be frozen.
 void require_freezable(const Candidate& candidate, const std::string& operation);
+/// Whether some old data in a store can be read.
+bool has_valid_snapshots(const OriginState& origin);
+/// What the image of a snapshot is called, or will be.
+DmName image_name_of(const OriginState& origin, const Point& point);
+/// Throws Error if a snapshot on another device has the name, unless it is one of `set`.
+void require_name_unique(const Machine& machine, const OriginState* origin, const PointName& name,
+    const std::optional<Uuid>& set, const std::string& subject, const std::string& operation);
 /// Throws Error unless a point of the origin, or of a device to be attached (nullptr), may have the name.
-void require_name_free(const Machine& machine, const OriginState* origin, PointKind kind, const PointName& name,
-    const std::string& subject, const std::string& operation);
+void require_name_free(
+    const OriginState* origin, const PointName& name, const std::string& subject, const std::string& operation);
+/// Throws Error if there is a device of the name that an image would have.
+void require_image_free(
+    const Machine& machine, const DmName& image, const std::string& subject, const std::string& operation);
 /// An image, and the links to it that no udevd removes.
 Plan plan_remove_image(const Machine& machine, const ImageState& image);
-/// Closes the store if no origin but `leaving` keeps data there.
-Plan plan_close_store(const Machine& machine, const OriginState& leaving, const Uuid& store);
+/// Closes the store if no origin but those `leaving` keeps data there.
+Plan plan_close_store(const Machine& machine, const std::vector<const OriginState*>& leaving, const Uuid& store);
 
 } // namespace dmsnap

@@ -32,19 +32,6 @@ const std::string& base_health(const DeviceState& base)
     return base.table.empty() ? base.loaded_health : base.health;
 }
 
-/// Whether some old data in a store can be read.
-bool has_valid_snapshots(const OriginState& origin)
-{
-    return std::any_of(origin.points.begin(), origin.points.end(),
-        [](const Point& point) { return point.kind == PointKind::snapshot && point.valid; });
-}
-
-/// Attached for the sake of a first point that was never taken.
-bool without_purpose(const OriginState& origin)
-{
-    return origin.line.provisional && origin.status.details && origin.status.details->last_id == 0;
-}
-
 class Finder {
 public:
     explicit Finder(const Machine& machine) : machine_(machine) {}
@@ -187,6 +174,30 @@ private:
             leave_unused_store(origin);
     }
 
+    /// A set is made and removed as a whole: who removes one, or undoes it, begins with the images.
+    bool is_half_removed(const OriginState& origin, const Point& point) const
+    {
+        if (!point.set || point.kind != PointKind::snapshot || origin.image_of(point) != nullptr ||
+            !machine_.unread.empty())
+            return false;
+        const auto has_member = [&](const OriginState& other) {
+            return std::any_of(
+                other.points.begin(), other.points.end(), [&](const Point& p) { return p.set == point.set; });
+        };
+        return static_cast<std::uint64_t>(std::count_if(machine_.origins.begin(), machine_.origins.end(), has_member)) <
+               point.set_members;
+    }
+
+    /// Attached for the sake of a first point that was never taken, or is being removed.
+    bool without_purpose(const OriginState& origin) const
+    {
+        const auto& details = origin.status.details;
+        if (!origin.line.provisional || !details)
+            return false;
+        return details->last_id == 0 ||
+               (details->last_id == 1 && origin.points.size() == 1 && is_half_removed(origin, origin.points.front()));
+    }
+
     /// Also of invalid snapshots, so that a create with another store, dead before its point, ends where it began.
     void leave_unused_store(const OriginState& origin)
     {
@@ -264,7 +275,7 @@ private:
     void leave_store(const OriginState& origin, const Uuid& store)
     {
         Plan plan = {LeaveStore{origin.name(), store}};
-        append(plan, plan_close_store(machine_, origin, store));
+        append(plan, plan_close_store(machine_, {&origin}, store));
         repair(origin.name(), "a store that no snapshot of it uses", "let go", std::move(plan));
     }
 
@@ -324,14 +335,17 @@ private:
     void make_images(const OriginState& origin)
     {
         for (const Point& point : origin.points)
-            if (point.kind == PointKind::snapshot && point.valid)
+            if (is_half_removed(origin, point))
+                repair(origin.name(), fmt::format("what is left of the set \"{}\"", point.name.text()), "removed",
+                    {Drop{origin.name(), origin.id_of(point)}});
+            else if (point.kind == PointKind::snapshot && point.valid)
                 make_image(origin, point);
     }
 
     void make_image(const OriginState& origin, const Point& point)
     {
         try {
-            const DmName name = image_name(point.name);
+            const DmName name = image_name_of(origin, point);
             const ImageState* image = origin.image_of(point);
             if ((image == nullptr || image->info.name != name) && machine_.has_name(name) && going_.count(name) == 0)
                 in_the_way(name.text(),
@@ -365,14 +379,14 @@ private:
                 if (origin.image_of(point) != nullptr)
                     wanted.insert(image_link(point.name, origin.device()));
         for (const std::string& link : machine_.links)
-            if (const auto image = image_of_link(link); wanted.count(link) == 0 && image && !is_gone_image(*image))
+            if (const auto image = image_of_link(link); wanted.count(link) == 0 && image && !is_of_gone(link))
                 repair(*image, "a link to it that leads nowhere", "removed", {RemoveLink{link, *image}});
     }
 
-    bool is_gone_image(const DmName& image) const
+    bool is_of_gone(const std::string& link) const
     {
-        return std::any_of(
-            machine_.gone.begin(), machine_.gone.end(), [&](const OriginState& gone) { return gone.name() == image; });
+        return std::any_of(machine_.gone.begin(), machine_.gone.end(),
+            [&](const OriginState& gone) { return is_link_of(link, gone.name()); });
     }
 
     const Machine& machine_;

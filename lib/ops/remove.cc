@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <map>
+#include <utility>
 
 namespace dmsnap {
 namespace {
@@ -26,6 +28,14 @@ Error chain_broken(const OriginState& origin, std::string_view text, std::string
         .as(Fault::chain_broken);
 }
 
+/// Whether they are one point, or those of one set.
+bool one_set(const std::vector<FoundPoint>& found)
+{
+    const auto& set = found.front().point->set;
+    const auto is_in_it = [&](const FoundPoint& other) { return other.point->set == set; };
+    return found.size() == 1 || (set && std::all_of(found.begin(), found.end(), is_in_it));
+}
+
 template <typename Test> const Point* find_if(const OriginState& origin, Test test)
 {
     const auto found = std::find_if(origin.points.begin(), origin.points.end(), test);
@@ -34,30 +44,35 @@ template <typename Test> const Point* find_if(const OriginState& origin, Test te
 
 } // namespace
 
-Plan plan_remove(const Machine& machine, const OriginState& origin, const Point& point, bool keep_point)
+Plan plan_remove(const Machine& machine, const std::vector<FoundPoint>& points, bool keep_point)
 {
-    if (keep_point && point.kind == PointKind::checkpoint)
-        return {};
     Plan plan;
-    for (const ImageState& image : origin.images)
-        if (image.line.point == origin.id_of(point)) {
-            require_unused(image);
-            append(plan, plan_remove_image(machine, image));
+    Plan drops;
+    std::map<Uuid, std::vector<const OriginState*>> leaving; // by store
+    for (const auto& [origin, point] : points) {
+        if (keep_point && point->kind == PointKind::checkpoint)
+            continue;
+        const PointId id = origin->id_of(*point);
+        for (const ImageState& image : origin->images)
+            if (image.line.point == id) {
+                require_unused(image);
+                append(plan, plan_remove_image(machine, image));
+            }
+        if (machine.has_ended(*origin))
+            continue;
+        drops.push_back(keep_point ? Step(Release{origin->name(), id}) : Step(Drop{origin->name(), id}));
+        if (const auto store = origin->store(); store && last_snapshot(*origin, *point)) {
+            drops.push_back(LeaveStore{origin->name(), *store});
+            leaving[*store].push_back(origin);
         }
-    if (machine.has_ended(origin))
-        return plan;
-    if (keep_point)
-        plan.push_back(Release{origin.name(), origin.id_of(point)});
-    else
-        plan.push_back(Drop{origin.name(), origin.id_of(point)});
-    if (const auto store = origin.store(); store && last_snapshot(origin, point)) {
-        plan.push_back(LeaveStore{origin.name(), *store});
-        append(plan, plan_close_store(machine, origin, *store));
     }
+    append(plan, std::move(drops));
+    for (const auto& [store, origins] : leaving)
+        append(plan, plan_close_store(machine, origins, store));
     return plan;
 }
 
-FoundPoint find_point(const Machine& machine, const OriginState* only, const std::string& name)
+std::vector<FoundPoint> find_points(const Machine& machine, const OriginState* only, const std::string& name)
 {
     const auto id = PointId::from_text(name);
     const auto uuid = Uuid::from_text(name);
@@ -87,13 +102,13 @@ FoundPoint find_point(const Machine& machine, const OriginState* only, const std
             only != nullptr ? only->device().text() + " has no such point" : "there is no such point",
             "dmsnap list shows what there is")
             .as(by_name ? Fault::failed : Fault::chain_broken);
-    if (found.size() > 1)
+    if (!one_set(found))
         throw Error(name, "find it",
             fmt::format("{} and {} have a point of that name", found[0].origin->device().text(),
                 found[1].origin->device().text()),
             fmt::format("{}:{}, or the uuid that dmsnap list -o snap_name,origin,snap_uuid shows",
                 found[0].origin->device().text(), name));
-    return found.front();
+    return found;
 }
 
 const Point& resolve_point(const OriginState& origin, std::string_view text)

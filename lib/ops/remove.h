@@ -7,12 +7,9 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace dmsnap {
-
-/// Removes a point, or with `keep_point` only what a snapshot keeps; of an origin that is gone, the image.  An empty
-/// plan: there is nothing to do.  Throws Error while the point's image is in use.
-Plan plan_remove(const Machine& machine, const OriginState& origin, const Point& point, bool keep_point);
 
 /// A point and the origin it is on.
 struct FoundPoint {
@@ -20,9 +17,14 @@ struct FoundPoint {
     const Point* point;
 };
 
-/// Finds "NAME", a point's uuid or "GENERATION:ID" on any origin, or on `only` if that is given.  Throws Error if there is
-/// none or more than one; Fault::chain_broken if a uuid or an id means none, for it may have meant one.
-FoundPoint find_point(const Machine& machine, const OriginState* only, const std::string& name);
+/// Removes points, or with `keep_point` only what snapshots keep; of an origin that is gone, the image.  An empty
+/// plan: there is nothing to do.  Throws Error while the image of one is in use.
+Plan plan_remove(const Machine& machine, const std::vector<FoundPoint>& points, bool keep_point);
+
+/// Finds "NAME", a point's uuid or "GENERATION:ID" on any origin, or on `only` if that is given: one point, or all there are
+/// of a set.  Throws Error if there is none, or there are others of that name; Fault::chain_broken if a uuid or an id means
+/// none, for it may have meant one.
+std::vector<FoundPoint> find_points(const Machine& machine, const OriginState* only, const std::string& name);
 
 /// Finds what "NAME", a point's uuid or "GENERATION:ID" means in the present chain.  What does not exist there is
 /// never matched to something else: Error (Fault::chain_broken).

@@ -6,7 +6,11 @@
 #include "ops/naming.h"
 #include "ops/parts.h"
 
+#include <algorithm>
 #include <fmt/format.h>
+#include <map>
+#include <set>
+#include <utility>
 
 namespace dmsnap {
 namespace {
@@ -178,6 +182,110 @@ void require_store_free_to_change(const OriginState* origin, const Uuid& wanted,
             "its invalid snapshots still have images in the present one", "dmsnap remove" + invalid + ", then again");
 }
 
+/// Of a set, no member may lie on another: what the lower one is frozen for, the upper one would wait for.
+void require_no_stack(const std::vector<Taker>& takers, const PointWish& wish)
+{
+    if (takers.size() > INTERPOSE_SET_MAX)
+        throw Error(fmt::format("{} devices", takers.size()), operation_of(wish),
+            fmt::format("no more than {} can have one point", INTERPOSE_SET_MAX), "a set for each group of them")
+            .as(Fault::usage);
+    for (const Taker& upper : takers)
+        for (const Taker& lower : takers)
+            if (upper.candidate.below.contains(lower.candidate.block.number))
+                throw Error(upper.candidate.block.name(), operation_of(wish),
+                    fmt::format("it lies on {}, which is to have the same point", lower.candidate.block.name()),
+                    "one of the two alone");
+    std::set<DeviceNumber> frozen;
+    for (const Taker& taker : takers)
+        frozen.insert(taker.candidate.freeze.devices.begin(), taker.candidate.freeze.devices.end());
+    if (frozen.size() > INTERPOSE_FREEZE_MAX)
+        throw Error(fmt::format("{} devices", takers.size()), operation_of(wish),
+            fmt::format(
+                "{} filesystems lie on them, and no more than {} can be frozen", frozen.size(), INTERPOSE_FREEZE_MAX),
+            "umount some of them");
+}
+
+DmName image_name_for(const Taker& taker, const PointWish& wish, bool in_set)
+{
+    return in_set ? image_name_in_set(wish.name, DmName(taker.candidate.block.name())) : image_name(wish.name);
+}
+
+/// How one device comes to be attached.  Throws Error if no such point of it may be taken.
+Attachment plan_taker(const Machine& machine, const Taker& taker, const PointWish& wish, bool in_set)
+{
+    const Candidate& candidate = taker.candidate;
+    const OriginState* origin = machine.find(candidate.block.number);
+    require_name_free(origin, wish.name, candidate.block.name(), operation_of(wish));
+    if (wish.kind == PointKind::snapshot) {
+        require_name_unique(machine, origin, wish.name, {}, candidate.block.name(), operation_of(wish));
+        require_image_free(machine, image_name_for(taker, wish, in_set), candidate.block.name(), operation_of(wish));
+    }
+    require_freezable(candidate, operation_of(wish));
+    require_running(machine, candidate, wish);
+    return plan_attachment(machine, candidate, taker.new_origin,
+        {.chunk = taker.chunk, .via = taker.via, .deadline = wish.deadline, .purpose = AttachFor::first_point});
+}
+
+/// What is to be done about stores, in this order with the attaching between the first two.
+struct StorePlan {
+    Plan prepare;
+    Plan use;
+    Plan close; ///< those that nobody needs any more
+};
+
+StorePlan plan_stores(
+    const Machine& machine, const std::vector<Taker>& takers, const std::vector<Attachment>& attachments)
+{
+    StorePlan plan;
+    std::map<Uuid, std::vector<const OriginState*>> left; // by store
+    Sectors granule = attachments.front().chunk;
+    for (const Attachment& attached : attachments)
+        granule = std::min(granule, attached.chunk);
+    for (std::size_t i = 0; i < takers.size(); ++i) {
+        const Candidate& candidate = takers[i].candidate;
+        const OriginState* origin = machine.find(candidate.block.number);
+        // What keeps the others' data may well be a new store, but not for one that has data elsewhere.
+        const bool stays = takers.size() > 1 && origin != nullptr && origin->store() && has_valid_snapshots(*origin);
+        ChosenStore chosen = choose_store(machine, candidate, origin, stays ? std::nullopt : takers[i].store, granule);
+        if (const StoreState* active = machine.find_store(chosen.uuid))
+            require_apart(machine, candidate, *active);
+        require_store_works(machine, chosen.uuid);
+        require_store_free_to_change(origin, chosen.uuid, machine);
+        if (plan.prepare.empty())
+            plan.prepare = std::move(chosen.prepare);
+        const auto before = origin != nullptr ? origin->store() : std::nullopt;
+        if (before == chosen.uuid)
+            continue;
+        plan.use.push_back(UseStore{attachments[i].name, chosen.uuid, before});
+        if (before)
+            left[*before].push_back(origin);
+    }
+    for (const auto& [store, origins] : left)
+        append(plan.close, plan_close_store(machine, origins, store));
+    return plan;
+}
+
+Take take_of(const std::vector<Taker>& takers, const std::vector<Attachment>& attachments, const PointWish& wish)
+{
+    Take take{{}, {wish.kind, wish.name, {}, wish.data, wish.deadline, wish.tags}};
+    for (std::size_t i = 0; i < takers.size(); ++i) {
+        take.names.push_back(attachments[i].name);
+        take.message.members.push_back({attachments[i].origin, takers[i].point, takers[i].candidate.freeze.devices});
+    }
+    return take;
+}
+
+Plan plan_image(
+    const Machine& machine, const Taker& taker, const Attachment& attached, const PointWish& wish, bool in_set)
+{
+    const DmName image = image_name_for(taker, wish, in_set);
+    Plan plan = {Create{{image, image_uuid(taker.point),
+        {{Sectors{0}, attached.length, InterposeImage{attached.origin, std::nullopt}}}, Visibility::image, true}}};
+    if (!machine.udev)
+        plan.push_back(MakeLink{image_link(wish.name, DmName(taker.candidate.block.name())), image});
+    return plan;
+}
+
 } // namespace
 
 std::optional<std::string> store_refusal(const StoreFacts& facts, bool overwrite)
@@ -195,48 +303,34 @@ bool may_pass(const StoreFacts& facts)
            (facts.users.passing() || (facts.users.none() && facts.claimed));
 }
 
-Plan plan_take(
-    const Machine& machine, const Candidate& candidate, const PointWish& wish, const std::optional<StoreWish>& store)
+Plan plan_take(const Machine& machine, const PointWish& wish, const std::vector<Taker>& takers)
 {
-    const OriginState* origin = machine.find(candidate.block.number);
-    require_name_free(machine, origin, wish.kind, wish.name, candidate.block.name(), operation_of(wish));
-    require_freezable(candidate, operation_of(wish));
-    require_running(machine, candidate, wish);
-    const Attachment attached = plan_attachment(machine, candidate, wish.new_origin,
-        {.chunk = wish.chunk, .via = wish.via, .deadline = wish.deadline, .purpose = AttachFor::first_point});
-    const DmName& name = attached.name;
+    const bool in_set = takers.size() > 1;
+    require_no_stack(takers, wish);
+    std::vector<Attachment> attachments;
+    for (const Taker& taker : takers)
+        attachments.push_back(plan_taker(machine, taker, wish, in_set));
 
     Plan plan;
-    std::optional<Uuid> left_store;
-    if (wish.kind == PointKind::snapshot) {
-        ChosenStore chosen = choose_store(machine, candidate, origin, store, attached.chunk);
-        if (const StoreState* active = machine.find_store(chosen.uuid))
-            require_apart(machine, candidate, *active);
-        require_store_works(machine, chosen.uuid);
-        require_store_free_to_change(origin, chosen.uuid, machine);
-        append(plan, std::move(chosen.prepare));
+    StorePlan stores;
+    if (wish.kind == PointKind::snapshot)
+        stores = plan_stores(machine, takers, attachments);
+    append(plan, std::move(stores.prepare));
+    for (const Attachment& attached : attachments)
         append(plan, attached.plan);
-        const auto before = origin != nullptr ? origin->store() : std::nullopt;
-        if (before != chosen.uuid) {
-            plan.push_back(UseStore{name, chosen.uuid, before});
-            left_store = before;
-        }
-    } else {
-        append(plan, attached.plan);
-    }
-    if (!candidate.freeze.mount_points.empty())
-        plan.push_back(SyncFilesystems{candidate.freeze.mount_points});
-    plan.push_back(Take{name,
-        TakeMessage{wish.uuid, wish.kind, wish.name, wish.data, wish.deadline, candidate.freeze.devices, wish.tags}});
-    if (wish.kind == PointKind::snapshot) {
-        const DmName image = image_name(wish.name);
-        plan.push_back(Create{{image, image_uuid(wish.uuid),
-            {{Sectors{0}, attached.length, InterposeImage{attached.origin, std::nullopt}}}, Visibility::image, true}});
-        if (!machine.udev)
-            plan.push_back(MakeLink{image_link(wish.name, DmName(candidate.block.name())), image});
-    }
-    if (left_store)
-        append(plan, plan_close_store(machine, *origin, *left_store));
+    append(plan, std::move(stores.use));
+    std::vector<std::string> mount_points;
+    for (const Taker& taker : takers)
+        for (const std::string& target : taker.candidate.freeze.mount_points)
+            if (std::find(mount_points.begin(), mount_points.end(), target) == mount_points.end())
+                mount_points.push_back(target);
+    if (!mount_points.empty())
+        plan.push_back(SyncFilesystems{mount_points});
+    plan.push_back(take_of(takers, attachments, wish));
+    if (wish.kind == PointKind::snapshot)
+        for (std::size_t i = 0; i < takers.size(); ++i)
+            append(plan, plan_image(machine, takers[i], attachments[i], wish, in_set));
+    append(plan, std::move(stores.close));
     return plan;
 }
 

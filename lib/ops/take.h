@@ -20,22 +20,28 @@ struct PointWish {
 
     PointKind kind;
     PointName name;
-    Uuid uuid; ///< freshly drawn
     Blob data;
     Tags tags;
     std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
-    // Only for a device to be attached:
-    std::optional<Sectors> chunk;
-    Via via = Via::automatic;
-    Uuid new_origin; ///< freshly drawn
 };
 
-/// The store that is wanted for a snapshot.
+/// The store that is wanted for a snapshot, the same one for all of a set.
 struct StoreWish {
-    StoreFacts facts;
+    StoreFacts facts; ///< as seen from the device
     std::string path;
     Uuid new_store;         ///< freshly drawn
     bool overwrite = false; ///< whatever signature it carries
+};
+
+/// A device of which a point is wanted.
+struct Taker {
+    Candidate candidate;
+    Uuid point;                     ///< freshly drawn
+    std::optional<StoreWish> store; ///< nothing: the one it has
+    // Only for a device to be attached:
+    Uuid new_origin; ///< freshly drawn
+    std::optional<Sectors> chunk;
+    Via via = Via::automatic;
 };
 
 /// Why a device may not become a store; nothing if it may.  What is there goes only with `overwrite`, what is in use
@@ -46,9 +52,8 @@ bool only_signature_refuses(const StoreFacts& facts);
 /// Whether it is somebody's opening it that stands against it, which may be over in a moment.
 bool may_pass(const StoreFacts& facts);
 
-/// Takes a point, attaches before if need be, and makes a snapshot's image.  Without a store wish a snapshot uses the
-/// store its origin has.  Throws Error.
-Plan plan_take(
-    const Machine& machine, const Candidate& candidate, const PointWish& wish, const std::optional<StoreWish>& store);
+/// Takes a point of one device, or of several at one instant; attaches before if need be, and makes the images of
+/// snapshots.  Throws Error.
+Plan plan_take(const Machine& machine, const PointWish& wish, const std::vector<Taker>& takers);
 
 } // namespace dmsnap

@@ -51,6 +51,7 @@ public:
 private:
     void go_back(const Step& step)
     {
+        std::optional<Step> rest = step;
         try {
             const auto swap = swap_of(step);
             const Stranger stranger = swap ? find_stranger(*swap, run_) : Stranger::none;
@@ -58,13 +59,14 @@ private:
                 leave(*swap, stranger);
                 return;
             }
-            if (ends_with_attach(step))
+            rest = without_attached(step);
+            if (!rest)
                 return;
-            report(progress_, "undo " + to_text(step));
-            undo_step(step, run_);
+            report(progress_, "undo " + to_text(*rest));
+            undo_step(*rest, run_);
         } catch (const Error& error) {
             report(progress_, fmt::format("not undone: {}\n", error.what()));
-            append_by_hand(step);
+            append_by_hand(*rest);
             // The base below a device that may still be suspended tells why; the rest waits until that is done.
             if (std::holds_alternative<SwapSuspended>(step))
                 while (last_ != first_)
@@ -97,15 +99,28 @@ private:
         stays_ = stranger == Stranger::loaded;
     }
 
-    /// Whether the undo of an earlier step, the swap or the hook that attached the device, ends what this step did.  To undo it
-    /// singly would be to leave a device attached for nothing, should we die in between.
-    bool ends_with_attach(const Step& step)
+    /// What is left to undo of a step, but for the devices whose attach is undone after it: that ends what the step did
+    /// there, and to undo it singly would be to leave a device attached for nothing, should we die in between.
+    std::optional<Step> without_attached(const Step& step)
     {
+        if (const auto* use = std::get_if<UseStore>(&step); use != nullptr && is_attached_here(use->name))
+            return std::nullopt;
         const auto* take = std::get_if<Take>(&step);
-        const auto* use = std::get_if<UseStore>(&step);
-        if (take == nullptr && use == nullptr)
-            return false;
-        const DmName& name = take != nullptr ? take->name : use->name;
+        if (take == nullptr)
+            return step;
+        Take rest{{}, take->message};
+        rest.message.members.clear();
+        for (std::size_t i = 0; i < take->names.size(); ++i)
+            if (!is_attached_here(take->names[i])) {
+                rest.names.push_back(take->names[i]);
+                rest.message.members.push_back(take->message.members[i]);
+            }
+        return rest.names.empty() ? std::nullopt : std::optional<Step>(std::move(rest));
+    }
+
+    /// By an earlier step: a swap that is still ours to undo, or a hook.
+    bool is_attached_here(const DmName& name)
+    {
         return std::any_of(first_, last_, [&](const Step& earlier) {
             if (const auto* hook = std::get_if<Hook>(&earlier))
                 return hook->name == name;
@@ -162,12 +177,12 @@ Outcome execute(const Plan& plan, Dm& dm, Host& host, const Progress& progress)
             if (way_back != plan.begin())
                 for (std::string& command : rest_by_hand(way_back, plan.end()))
                     left.push_back(std::move(command));
-            return {error, run.taken, std::move(left)};
+            return {error, std::move(run.taken), std::move(left)};
         }
         if (no_way_back(*step))
             way_back = std::next(step);
     }
-    return {std::nullopt, run.taken, {}};
+    return {std::nullopt, std::move(run.taken), {}};
 }
 
 } // namespace dmsnap

@@ -16,8 +16,8 @@ namespace dmsnap {
 
 /// How a plan ended.
 struct Outcome {
-    std::optional<Error> error;      ///< nothing: all of it was done
-    std::optional<TakeAnswer> taken; ///< what Take was answered
+    std::optional<Error> error;    ///< nothing: all of it was done
+    std::vector<TakenPoint> taken; ///< what Take was answered
     /// With an error: the shell commands still to run, by a human, and remarks on what was left alone because it is
     /// somebody else's by now.  Empty: all is as it was before.
     std::vector<std::string> left_to_do;

@@ -23,7 +23,7 @@ namespace dmsnap {
 struct Execution {
     Dm& dm;
     Host& host;
-    std::optional<TakeAnswer> taken = {};
+    std::vector<TakenPoint> taken = {};
     std::map<DmName, Table> loaded = {}; ///< ours in the inactive slot, as the kernel prints it
     std::set<DmName> swapping = {};      ///< devices that a resume or a swap of ours was asked for
 };

@@ -249,15 +249,31 @@ void perform(const LeaveStore& step, Execution& run) { run.dm.message(step.name,
 
 void perform(const SyncFilesystems& step, Execution& run) { run.host.sync_filesystems(step.mount_points); }
 
-/// What an errno value means as an answer to "take".
-Error explained(const Error& error, const TakeMessage& take)
+std::string names_of(const Take& step)
 {
-    const std::string operation = fmt::format("take {} \"{}\"", to_text(take.kind), take.name.text());
+    std::string text;
+    for (const DmName& name : step.names)
+        text += (text.empty() ? "" : ", ") + name.text();
+    return text;
+}
+
+std::string operation_of(const TakeMessage& take)
+{
+    return fmt::format("take {} \"{}\"", to_text(take.kind), take.name.text());
+}
+
+/// What an errno value means as an answer to "take"; which device of a set it is about, only the kernel's log tells.
+Error explained(const Error& error, const Take& step)
+{
+    const TakeMessage& take = step.message;
     const auto because = [&](std::string reason, std::string next_step) {
-        return Error(error.subject(), operation, std::move(reason), std::move(next_step));
+        if (step.names.size() > 1)
+            next_step += "; dmesg, which names the device";
+        return Error(names_of(step), operation_of(take), std::move(reason), std::move(next_step));
     };
     switch (error.number()) {
     case EEXIST: return because("another point has that name", "another name");
+    case ENXIO: return because("a device is attached no more", "dmsnap status, which shows what is");
     case ETIMEDOUT:
         return because(
             fmt::format("freezing and waiting for writes under way took longer than {} ms", take.deadline.count()),
@@ -278,11 +294,19 @@ Error explained(const Error& error, const TakeMessage& take)
 
 void perform(const Take& step, Execution& run)
 {
+    std::vector<TakeAnswer> answers;
     try {
-        run.taken = parse_take_answer(run.dm.message(step.name, step.message));
+        answers = parse_take_answer(run.dm.message(step.names.front(), step.message));
     } catch (const Error& error) {
-        throw explained(error, step.message);
+        throw explained(error, step);
     }
+    const auto& members = step.message.members;
+    if (answers.size() != members.size())
+        throw Error(names_of(step), operation_of(step.message),
+            fmt::format("the module has answered for {} devices of {}", answers.size(), members.size()),
+            "upgrade dmsnap and its module to the same version");
+    for (std::size_t i = 0; i < members.size(); ++i)
+        run.taken.push_back({members[i].origin, answers[i]});
 }
 
 void perform(const Drop& step, Execution& run) { run.dm.message(step.name, DropMessage{step.point}); }
@@ -337,8 +361,9 @@ Table resolved(Table table, Execution& run)
                        [&](InterposeBase& t) { t.live = resolved(t.live, run); },
                        [&](InterposeStore& t) { t.device = resolved(t.device, run); },
                        [&](InterposeImage& t) {
-                           if (!t.point && run.taken)
-                               t.point = run.taken->point;
+                           for (const TakenPoint& taken : run.taken)
+                               if (!t.point && taken.origin == t.origin)
+                                   t.point = taken.answer.point;
                        },
                        [](OtherTarget&) {}},
             line.target);

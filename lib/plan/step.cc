@@ -40,7 +40,6 @@ Message message_of(const Unhook& step) { return step.message; }
 Message message_of(const Drop& step) { return DropMessage{step.point}; }
 Message message_of(const Release& step) { return ReleaseMessage{step.point}; }
 Message message_of(const ChangePoint& step) { return step.message; }
-Message message_of(const Take& step) { return step.message; }
 Message message_of(const UseStore& step) { return StoreMessage{step.store}; }
 Message message_of(const LeaveStore&) { return UnstoreMessage{}; }
 
@@ -131,6 +130,7 @@ std::string to_text(const Step& step)
             [](const RenameImage& s) { return row("rename", s.name.text(), s.to.text()); },
             [](const MakeLink& s) { return row("link", s.path, s.device.text()); },
             [](const RemoveLink& s) { return row("unlink", s.path); },
+            [](const Take& s) { return row("message", s.names.front().text(), to_text(Message(s.message))); },
             [](const auto& s) { return row("message", s.name.text(), to_text(message_of(s))); },
         },
         step);
@@ -175,6 +175,7 @@ std::string by_hand(const Step& step)
                 return fmt::format("ln -sf {} {}", shell_word("/dev/mapper/" + s.device.text()), shell_word(s.path));
             },
             [](const RemoveLink& s) { return "rm -f " + shell_word(s.path); },
+            [](const Take& s) { return dmsetup_message(s.names.front(), s.message); },
             [](const auto& s) { return dmsetup_message(s.name, message_of(s)); },
         },
         step);

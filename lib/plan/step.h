@@ -113,11 +113,18 @@ struct SyncFilesystems {
     bool operator==(const SyncFilesystems&) const = default;
 };
 
-/// Undo: drop the point taken.  Later lines may name the point "@taken".
+/// Undo: drop the points taken.  Later lines may name an origin's point "@taken".
 struct Take {
-    DmName name;
+    std::vector<DmName> names; ///< of the devices of the message's members
     TakeMessage message;
     bool operator==(const Take&) const = default;
+};
+
+/// What Take was answered for one of its members.
+struct TakenPoint {
+    Uuid origin;
+    TakeAnswer answer;
+    bool operator==(const TakenPoint&) const = default;
 };
 
 /// No way back.

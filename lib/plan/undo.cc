@@ -6,6 +6,8 @@
 #include "plan/execution.h"
 #include "plan/query.h"
 
+#include <algorithm>
+
 namespace dmsnap {
 namespace {
 
@@ -135,13 +137,32 @@ void undo(const SyncFilesystems&, Execution&) {}
 
 void undo(const Take& step, Execution& run)
 {
-    if (!status_of(step.name, run.dm))
-        return;
-    // Found by the uuid we gave it: a take whose answer was lost has taken the point all the same.
-    const Points points = read_points(run.dm, step.name);
-    for (const Point& point : points.points)
-        if (point.uuid == step.message.point)
-            run.dm.message(step.name, DropMessage{{points.generation, point.id}});
+    // Found by the uuids we gave them: a take whose answer was lost has taken the points all the same.
+    const auto is_ours = [&](const Point& point) {
+        const auto& members = step.message.members;
+        return std::any_of(
+            members.begin(), members.end(), [&](const SetMember& member) { return member.point == point.uuid; });
+    };
+    for (const DmName& name : step.names) {
+        if (!status_of(name, run.dm))
+            continue;
+        const Points points = read_points(run.dm, name);
+        for (const Point& point : points.points)
+            if (is_ours(point))
+                run.dm.message(name, DropMessage{{points.generation, point.id}});
+    }
+}
+
+std::vector<std::string> drops_by_hand(const Take& step, const std::vector<TakenPoint>& taken)
+{
+    if (taken.empty())
+        return {"dmsnap remove " + shell_word(step.message.name.text())};
+    std::vector<std::string> commands;
+    for (std::size_t i = 0; i < step.names.size(); ++i)
+        for (const TakenPoint& point : taken)
+            if (point.origin == step.message.members[i].origin)
+                commands.push_back(by_hand(Drop{step.names[i], point.answer.point}));
+    return commands;
 }
 
 void undo(const Drop&, Execution&) {}
@@ -205,10 +226,7 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const LeaveStore& s) {
                 return commands({UseStore{s.name, s.store, {}}});
             },
-            [&](const Take& s) {
-                return run.taken ? commands({Drop{s.name, run.taken->point}})
-                                 : std::vector<std::string>{"dmsnap remove " + shell_word(s.message.name.text())};
-            },
+            [&](const Take& s) { return drops_by_hand(s, run.taken); },
             [&](const ChangePoint& s) {
                 return commands({ChangePoint{s.name, s.before, s.message}});
             },

@@ -32,8 +32,14 @@ std::string text_of(const UnstoreMessage&) { return INTERPOSE_MSG_UNSTORE; }
 
 std::string text_of(const TakeMessage& m)
 {
-    return fmt::format(INTERPOSE_MSG_TAKE " {} {} {} {} {} {}{}", m.point.text(), to_text(m.kind), m.name.text(),
-        or_none(to_hex(m.data)), m.deadline.count(), list_of(m.freeze), m.tags.empty() ? "" : " " + m.tags.text());
+    const SetMember& first = m.members.front();
+    const bool alone = m.members.size() == 1;
+    std::string text = fmt::format(INTERPOSE_MSG_TAKE " {} {} {} {} {} {}{}", first.point.text(), to_text(m.kind),
+        m.name.text(), or_none(to_hex(m.data)), m.deadline.count(), list_of(first.freeze),
+        alone && m.tags.empty() ? "" : " " + or_none(m.tags.text()));
+    for (auto member = m.members.begin() + 1; member != m.members.end(); ++member)
+        text += fmt::format(" {}/{}/{}", member->origin.text(), member->point.text(), list_of(member->freeze));
+    return text;
 }
 
 std::string text_of(const DropMessage& m)
@@ -112,8 +118,10 @@ Point parse_point(std::string_view line)
     auto point_data = data(fields);
     auto point_tags = tags(fields);
     const auto length = fields.empty() ? std::nullopt : std::optional(fields.sectors());
+    const auto set = fields.empty() ? std::nullopt : fields.optional_uuid();
+    const auto set_members = fields.empty() ? 1 : fields.number();
     return Point{id, point_kind, valid, time, uuid, point_consistency, images, std::move(point_name),
-        std::move(point_data), std::move(point_tags), length};
+        std::move(point_data), std::move(point_tags), length, set, set_members};
 }
 
 std::string_view first_line(const std::vector<std::string_view>& all) { return all.empty() ? "" : all.front(); }
@@ -135,12 +143,16 @@ std::string to_text(const Message& message)
     return std::visit([](const auto& m) { return text_of(m); }, message);
 }
 
-TakeAnswer parse_take_answer(std::string_view answer)
+std::vector<TakeAnswer> parse_take_answer(std::string_view answer)
 {
-    FieldReader fields("answer to " INTERPOSE_MSG_TAKE, answer);
-    const auto generation = fields.uuid();
-    const auto id = fields.number();
-    return {{generation, id}, consistency(fields)};
+    std::vector<TakeAnswer> taken;
+    for (std::string_view line : lines(answer)) {
+        FieldReader fields("answer to " INTERPOSE_MSG_TAKE, line);
+        const auto generation = fields.uuid();
+        const auto id = fields.number();
+        taken.push_back({{generation, id}, consistency(fields)});
+    }
+    return taken;
 }
 
 PointsPage parse_points_page(std::string_view answer)
@@ -171,9 +183,13 @@ ChangedPage parse_changed_page(std::string_view answer)
     return page;
 }
 
-std::string to_text(const TakeAnswer& answer)
+std::string to_text(const std::vector<TakeAnswer>& answer)
 {
-    return fmt::format("{} {} {}", answer.point.generation.text(), answer.point.id, to_text(answer.consistency));
+    std::string text;
+    for (const TakeAnswer& line : answer)
+        text += fmt::format("{}{} {} {}", text.empty() ? "" : "\n", line.point.generation.text(), line.point.id,
+            to_text(line.consistency));
+    return text;
 }
 
 std::string to_text(const PointsPage& page)
@@ -181,10 +197,11 @@ std::string to_text(const PointsPage& page)
     std::string text =
         fmt::format("{} {}\n", page.generation.text(), page.next_id ? std::to_string(*page.next_id) : INTERPOSE_NONE);
     for (const Point& p : page.points)
-        text += fmt::format("{} {} {} {} {} {} {} {} {} {}{}\n", p.id, to_text(p.kind),
+        text += fmt::format("{} {} {} {} {} {} {} {} {} {}{}{}\n", p.id, to_text(p.kind),
             p.valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, p.time, p.uuid.text(),
             to_text(p.consistency), p.images, p.name.text(), or_none(to_hex(p.data)), or_none(p.tags.text()),
-            p.length ? fmt::format(" {}", p.length->count) : "");
+            p.length ? fmt::format(" {}", p.length->count) : "",
+            p.length ? fmt::format(" {} {}", p.set ? p.set->text() : INTERPOSE_NONE, p.set_members) : "");
     return text;
 }
 

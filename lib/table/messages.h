@@ -43,13 +43,19 @@ struct StoreMessage {
 struct UnstoreMessage {
     bool operator==(const UnstoreMessage&) const = default;
 };
-struct TakeMessage {
+/// One origin's part in a point.
+struct SetMember {
+    Uuid origin;
     Uuid point;
+    std::vector<DeviceNumber> freeze; ///< top first
+    bool operator==(const SetMember&) const = default;
+};
+struct TakeMessage {
     PointKind kind = PointKind::snapshot;
     PointName name;
-    Blob data;
+    std::vector<SetMember> members; ///< at least one; the first is the origin that the message goes to
+    Blob data = {};
     std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
-    std::vector<DeviceNumber> freeze; ///< top first
     Tags tags = {};
     bool operator==(const TakeMessage&) const = default;
 };
@@ -86,7 +92,7 @@ using Message = std::variant<HookMessage, UnhookMessage, StoreMessage, UnstoreMe
 
 std::string to_text(const Message& message);
 
-/// Answer to "take".
+/// One line of the answer to "take".
 struct TakeAnswer {
     PointId point;
     Consistency consistency = Consistency::crash;
@@ -106,6 +112,8 @@ struct Point {
     Blob data;
     Tags tags = {};
     std::optional<Sectors> length = {}; ///< of the device then; nothing if that is not known
+    std::optional<Uuid> set = {};       ///< those taken with it at one instant
+    std::uint64_t set_members = 1;      ///< how many these were; some may have gone
     bool operator==(const Point&) const = default;
 };
 
@@ -131,11 +139,11 @@ struct ChangedPage {
 };
 
 /// Each throws Error(EPROTO) for an answer it cannot read.
-TakeAnswer parse_take_answer(std::string_view answer);
+std::vector<TakeAnswer> parse_take_answer(std::string_view answer);
 PointsPage parse_points_page(std::string_view answer);
 ChangedPage parse_changed_page(std::string_view answer);
 
-std::string to_text(const TakeAnswer& answer);
+std::string to_text(const std::vector<TakeAnswer>& answer);
 std::string to_text(const PointsPage& page);
 std::string to_text(const ChangedPage& page);
 

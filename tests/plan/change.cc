@@ -110,7 +110,7 @@ TEST_CASE("a point whose device lost its table can be neither renamed nor change
 TEST_CASE("a point is taken with its tags", "[plan]")
 {
     World world = linear_world();
-    PointWish wish = checkpoint_wish("c1", Q);
+    SoleWish wish = checkpoint_wish("c1", Q);
     wish.tags = Tags::from_text("daily,web/1");
     const std::string plan = to_text(plan_take(world.machine(), world.candidate(), wish, {}));
     CHECK(plan.ends_with("take dddddddd-4444-4444-8444-444444444444 checkpoint c1 - 10000 253:0 daily,web/1\n"));

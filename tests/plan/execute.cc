@@ -14,6 +14,15 @@ Plan take_snapshot(World& world)
     return plan_take(world.machine(), world.candidate(), snapshot_wish(), store_wish());
 }
 
+World with_checkpoint_on_first()
+{
+    World world = set_world();
+    const Uuid other = *Uuid::from_text("ffffffff-6666-4666-8666-666666666666");
+    if (!world.run(plan_take(world.machine(), world.candidate(), checkpoint_wish("c0", other), {})).done())
+        throw std::runtime_error("no checkpoint");
+    return world;
+}
+
 const Scenario reversible[] = {
     {"attach a linear device", linear_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), U); }},
     {"attach a segmented device", segmented_world, [](World& w) { return plan_attach(w.machine(), w.candidate(), U); }},
@@ -34,6 +43,10 @@ const Scenario reversible[] = {
             return world;
         },
         take_snapshot},
+    {"create a set", set_world, [](World& w) { return plan_set(w, snapshot_wish(), store_wish()); }},
+    {"checkpoint a set", set_world, [](World& w) { return plan_set(w, checkpoint_wish("c1", Q), {}); }},
+    {"create a set of a device that is attached and one that is not", with_checkpoint_on_first,
+        [](World& w) { return plan_set(w, snapshot_wish(), store_wish()); }},
     {"checkpoint on a segmented device", segmented_world,
         [](World& w) { return plan_take(w.machine(), w.candidate(), checkpoint_wish("c1", Q), {}); }},
     {"create on an attached device", [] { return world_with_snapshot(linear_world()); },
@@ -44,12 +57,12 @@ const Scenario with_no_way_back[] = {
     {"remove the last snapshot", [] { return world_with_snapshot(linear_world()); },
         [](World& w) {
             const Machine machine = w.machine();
-            return plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), false);
+            return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, false);
         }},
     {"release the last snapshot", [] { return world_with_snapshot(linear_world()); },
         [](World& w) {
             const Machine machine = w.machine();
-            return plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), true);
+            return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, true);
         }},
     {"detach a plain disk by force", [] { return world_with_snapshot(disk_world()); },
         [](World& w) {
@@ -138,7 +151,7 @@ TEST_CASE("what cannot be undone is left as commands", "[plan]")
     world.dm.trouble.fail_from(world.dm.trouble.calls() + 9);
     const Outcome outcome = world.run(plan);
     REQUIRE(outcome.error);
-    REQUIRE(outcome.taken);
+    REQUIRE(outcome.taken.size() == 1);
     CHECK_FALSE(outcome.undone());
     const std::vector<std::string> expected = {
         "printf '%s\\n' '0 2048 linear 8:16 0' '2048 2048 linear 8:32 64' | dmsetup load 'vg-home'",
@@ -344,7 +357,7 @@ TEST_CASE("neither a removal nor the undo of a renaming touches another device o
     const Machine machine = world.machine();
     const DmName image("dmsnap-s1");
     const std::string uuid = world.dm.devices[image].uuid;
-    const Plan remove = plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), false);
+    const Plan remove = plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, false);
     world.dm.devices[image].uuid = "somebody-elses";
     const std::string before = world.state();
     CHECK(world.run(remove).undone());

@@ -506,15 +506,32 @@ private:
         origin.store.reset();
         return {};
     }
-    std::string answer_to(const TakeMessage& m, const Interpose& line, FakeOrigin& origin)
+    const Interpose& line_of(const Uuid& origin) const
     {
-        if (live_below(line) && !origin.hooked)
-            throw Error("origin", "take a point", ENOLINK);
-        if (m.kind == PointKind::snapshot && !origin.store)
-            throw Error("origin", "take a point", ENODEV);
-        origin.points.push_back(
-            {++origin.last_id, m.kind, true, 0, m.point, Consistency::fs, 0, m.name, m.data, m.tags, length_of(line)});
-        return to_text(TakeAnswer{{origin.generation, origin.last_id}, Consistency::fs});
+        for (const auto& [name, device] : devices)
+            if (const Interpose* line = interpose_line(device.live); line != nullptr && line->origin == origin)
+                return *line;
+        throw Error("origin", "take a point", ENXIO);
+    }
+    /// All or none, as the module does.
+    std::string answer_to(const TakeMessage& m, const Interpose&, FakeOrigin&)
+    {
+        for (const SetMember& member : m.members) {
+            const FakeOrigin& origin = origins.at(member.origin);
+            if (live_below(line_of(member.origin)) && !origin.hooked)
+                throw Error("origin", "take a point", ENOLINK);
+            if (m.kind == PointKind::snapshot && !origin.store)
+                throw Error("origin", "take a point", ENODEV);
+        }
+        std::vector<TakeAnswer> answer;
+        const auto set = m.members.size() > 1 ? std::optional(m.members.front().point) : std::nullopt;
+        for (const SetMember& member : m.members) {
+            FakeOrigin& origin = origins.at(member.origin);
+            origin.points.push_back({++origin.last_id, m.kind, true, 0, member.point, Consistency::fs, 0, m.name,
+                m.data, m.tags, length_of(line_of(member.origin)), set, m.members.size()});
+            answer.push_back({{origin.generation, origin.last_id}, Consistency::fs});
+        }
+        return to_text(answer);
     }
     std::string answer_to(const DropMessage& m, const Interpose& line, FakeOrigin& origin)
     {

@@ -67,7 +67,7 @@ TEST_CASE("a store that is active is used as it is", "[plan]")
     World world = world_with_snapshot(linear_world());
     const DmName other = world.dm.add("vg-var", "0 4096 linear 8:64 0\n");
     world.device = other;
-    PointWish wish = snapshot_wish("v1", Q);
+    SoleWish wish = snapshot_wish("v1", Q);
     wish.new_origin = Q;
     world.freeze = {};
     CHECK(to_text(plan_take(world.machine(), world.candidate(), wish, store_wish())) ==
@@ -114,9 +114,8 @@ TEST_CASE("a name is given once an origin, and an image's once a machine", "[pla
     World world = world_with_snapshot(linear_world());
     CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), snapshot_wish("s1", Q), {}); }) ==
           "it has a point of that name");
-    CHECK(reason_of([&] {
-        require_name_free(world.machine(), nullptr, PointKind::snapshot, PointName("s1"), "vg-var", "rename");
-    }) == "vg-home has a snapshot of that name, whose image is dmsnap-s1");
+    CHECK(reason_of([&] { require_name_unique(world.machine(), nullptr, PointName("s1"), {}, "vg-var", "rename"); }) ==
+          "vg-home has a snapshot of that name, whose image is dmsnap-s1");
     world.dm.add("dmsnap-s2", "0 8 error\n");
     CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {}); }) ==
           "a device-mapper device \"dmsnap-s2\" exists");
@@ -284,13 +283,13 @@ TEST_CASE("the last snapshot to go takes the store with it", "[plan]")
     REQUIRE(world.run(plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {})).done());
     Machine machine = world.machine();
     const OriginState* origin = &machine.origins.at(0);
-    const Plan first = plan_remove(machine, *origin, origin->points.at(0), false);
+    const Plan first = plan_remove(machine, {{origin, &origin->points.at(0)}}, false);
     CHECK(to_text(first) == "remove  dmsnap-s1\n"
                             "message vg-home  drop aaaaaaaa-1111-4111-8111-111111111111 1\n");
     REQUIRE(world.run(first).done());
     machine = world.machine();
     origin = &machine.origins.at(0);
-    const Plan last = plan_remove(machine, *origin, origin->points.at(0), true);
+    const Plan last = plan_remove(machine, {{origin, &origin->points.at(0)}}, true);
     CHECK(to_text(last) == "remove  dmsnap-s2\n"
                            "message vg-home  release aaaaaaaa-1111-4111-8111-111111111111 2\n"
                            "message vg-home  unstore\n"
@@ -299,8 +298,8 @@ TEST_CASE("the last snapshot to go takes the store with it", "[plan]")
     machine = world.machine();
     origin = &machine.origins.at(0);
     REQUIRE(origin->points.size() == 1);
-    CHECK(plan_remove(machine, *origin, origin->points.at(0), true).empty());
-    CHECK(to_text(plan_remove(machine, *origin, origin->points.at(0), false)) ==
+    CHECK(plan_remove(machine, {{origin, &origin->points.at(0)}}, true).empty());
+    CHECK(to_text(plan_remove(machine, {{origin, &origin->points.at(0)}}, false)) ==
           "message vg-home  drop aaaaaaaa-1111-4111-8111-111111111111 2\n");
 }
 
@@ -313,7 +312,8 @@ TEST_CASE("a store that another origin uses stays", "[plan]")
     second.line.origin = Q;
     machine.origins.push_back(second);
     const OriginState& origin = machine.origins.at(0);
-    CHECK(to_text(plan_remove(machine, origin, origin.points.at(0), false)).find("dmsnap-store") == std::string::npos);
+    CHECK(to_text(plan_remove(machine, {{&origin, &origin.points.at(0)}}, false)).find("dmsnap-store") ==
+          std::string::npos);
 }
 
 TEST_CASE("a store stays as long as the kernel knows of another origin that uses it", "[plan]")
@@ -323,7 +323,8 @@ TEST_CASE("a store stays as long as the kernel knows of another origin that uses
     const Machine machine = world.machine();
     const OriginState& origin = machine.origins.at(0);
     REQUIRE(machine.users_of(S) == 1); // the other one could not be read
-    CHECK(to_text(plan_remove(machine, origin, origin.points.at(0), false)).find("dmsnap-store") == std::string::npos);
+    CHECK(to_text(plan_remove(machine, {{&origin, &origin.points.at(0)}}, false)).find("dmsnap-store") ==
+          std::string::npos);
     CHECK(to_text(plan_detach(machine, origin, true)).find("dmsnap-store") == std::string::npos);
 }
 
@@ -347,15 +348,146 @@ TEST_CASE("a name that two devices have must be told apart", "[plan]")
 {
     World world = world_with_snapshot(linear_world());
     Machine machine = world.machine();
-    CHECK(find_point(machine, nullptr, "s1").origin == &machine.origins.at(0));
-    CHECK(reason_of([&] { find_point(machine, nullptr, "s2"); }) == "there is no such point");
+    CHECK(find_points(machine, nullptr, "s1").front().origin == &machine.origins.at(0));
+    CHECK(reason_of([&] { find_points(machine, nullptr, "s2"); }) == "there is no such point");
     machine.origins.push_back(machine.origins.at(0));
     machine.origins.at(1).info.name = DmName("vg-var");
-    CHECK(reason_of([&] { find_point(machine, nullptr, "s1"); }) == "vg-home and vg-var have a point of that name");
-    CHECK(find_point(machine, &machine.origins.at(1), "s1").origin == &machine.origins.at(1));
+    CHECK(reason_of([&] { find_points(machine, nullptr, "s1"); }) == "vg-home and vg-var have a point of that name");
+    CHECK(find_points(machine, &machine.origins.at(1), "s1").front().origin == &machine.origins.at(1));
     machine.origins.at(1).points.front().uuid = Q;
-    CHECK(find_point(machine, nullptr, Q.text()).origin == &machine.origins.at(1));
-    CHECK(reason_of([&] { find_point(machine, nullptr, R.text()); }) == "there is no such point");
+    CHECK(find_points(machine, nullptr, Q.text()).front().origin == &machine.origins.at(1));
+    CHECK(reason_of([&] { find_points(machine, nullptr, R.text()); }) == "there is no such point");
+}
+
+TEST_CASE("a set is taken by one message, and each of its images has its device's name", "[plan]")
+{
+    World world = set_world();
+    world.dm.udev = false;
+    CHECK(
+        to_text(plan_set(world, snapshot_wish(), store_wish())) ==
+        "format  /dev/sdd  store bbbbbbbb-2222-4222-8222-222222222222 length 65536 granule 32\n"
+        "create  dmsnap-store-bbbbbbbb  DMSNAP-bbbbbbbb-2222-4222-8222-222222222222-store  "
+        "0 65536 interpose-store 8:48 0\n"
+        "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32 provisional\n"
+        "resume  vg-home\n"
+        "create  dmsnap-base-eeeeeeee  DMSNAP-eeeeeeee-5555-4555-8555-555555555555-base  "
+        "0 2048 linear 8:64 0; 2048 2048 linear 8:80 0\n"
+        "load    vg-var  0 4096 interpose @dmsnap-base-eeeeeeee 0 eeeeeeee-5555-4555-8555-555555555555 32 provisional\n"
+        "resume  vg-var\n"
+        "message vg-home  store bbbbbbbb-2222-4222-8222-222222222222\n"
+        "message vg-var  store bbbbbbbb-2222-4222-8222-222222222222\n"
+        "sync    /home\n"
+        "message vg-home  take cccccccc-3333-4333-8333-333333333333 snapshot s1 - 10000 253:0 - "
+        "eeeeeeee-5555-4555-8555-555555555555/dddddddd-4444-4444-8444-444444444444/-\n"
+        "create  dmsnap-s1-vg-home  DMSNAP-SNAP-cccccccc-3333-4333-8333-333333333333 read-only  "
+        "0 4096 interpose-image aaaaaaaa-1111-4111-8111-111111111111 @taken\n"
+        "link    /dev/dmsnap/s1/vg-home  dmsnap-s1-vg-home\n"
+        "create  dmsnap-s1-vg-var  DMSNAP-SNAP-dddddddd-4444-4444-8444-444444444444 read-only  "
+        "0 4096 interpose-image eeeeeeee-5555-4555-8555-555555555555 @taken\n"
+        "link    /dev/dmsnap/s1/vg-var  dmsnap-s1-vg-var\n");
+}
+
+namespace {
+
+World world_with_set(bool udev = true)
+{
+    World world = set_world();
+    world.dm.udev = udev;
+    if (!world.run(plan_set(world, snapshot_wish(), store_wish())).done())
+        throw std::runtime_error("no set");
+    return world;
+}
+
+} // namespace
+
+TEST_CASE("the name of a set means all of it, and a device with the name one of it", "[plan]")
+{
+    World world = world_with_set(false);
+    const std::string with_set = world.state();
+    const Machine machine = world.machine();
+    CHECK(plan_recover(machine).repairs.empty());
+    const auto all = find_points(machine, nullptr, "s1");
+    REQUIRE(all.size() == 2);
+    CHECK(all[0].point->set == P);
+    CHECK(all[1].point->set == P);
+    CHECK(find_points(machine, all[1].origin, "s1").size() == 1);
+    CHECK(find_points(machine, nullptr, Q.text()).size() == 1);
+
+    World renamed = world;
+    Plan rename;
+    for (const auto& [origin, point] : all)
+        append(rename, plan_rename(machine, *origin, *point, PointName("s2")));
+    REQUIRE(renamed.run(rename).done());
+    CHECK(renamed.host.links == std::set<std::string>{"/dev/dmsnap/s2/vg-home", "/dev/dmsnap/s2/vg-var"});
+    CHECK(renamed.dm.devices.count(DmName("dmsnap-s2-vg-var")) == 1);
+    CHECK(plan_recover(renamed.machine()).repairs.empty());
+
+    CHECK(to_text(plan_remove(machine, all, false)) == "unlink  /dev/dmsnap/s1/vg-home\n"
+                                                       "remove  dmsnap-s1-vg-home\n"
+                                                       "unlink  /dev/dmsnap/s1/vg-var\n"
+                                                       "remove  dmsnap-s1-vg-var\n"
+                                                       "message vg-home  drop aaaaaaaa-1111-4111-8111-111111111111 1\n"
+                                                       "message vg-home  unstore\n"
+                                                       "message vg-var  drop eeeeeeee-5555-4555-8555-555555555555 1\n"
+                                                       "message vg-var  unstore\n"
+                                                       "remove  dmsnap-store-bbbbbbbb\n");
+    REQUIRE(world.run(plan_remove(machine, all, false)).done());
+    CHECK(plan_recover(world.machine()).repairs.empty());
+    CHECK(world.dm.devices.count(store_name(S)) == 0);
+}
+
+TEST_CASE("one of a set that is removed leaves the others and their store", "[plan]")
+{
+    World world = world_with_set();
+    const Machine machine = world.machine();
+    REQUIRE(world.run(plan_remove(machine, {find_points(machine, nullptr, "s1").back()}, false)).done());
+    const Machine after = world.machine();
+    REQUIRE(find_points(after, nullptr, "s1").size() == 1);
+    CHECK(after.stores.size() == 1);
+    CHECK(plan_recover(after).repairs.empty());
+    CHECK(after.has_name(DmName("dmsnap-s1-vg-home")));
+}
+
+TEST_CASE("a snapshot's name is given once a machine, but for those of one set", "[plan]")
+{
+    World world = world_with_set();
+    const DmName third = world.dm.add("vg-log", "0 4096 linear 8:96 0\n");
+    world.device = third;
+    SoleWish wish = snapshot_wish("s1", R);
+    CHECK(reason_of([&] { plan_take(world.machine(), world.candidate(), wish, store_wish()); }) ==
+          "vg-home has a snapshot of that name, whose image is dmsnap-s1-vg-home");
+    CHECK(
+        reason_of([&] { plan_take(world.machine(), world.candidate(), checkpoint_wish("s1", R), {}); }) == "no error");
+}
+
+TEST_CASE("a set's members lie beside each other, and are no more than the module takes", "[plan]")
+{
+    World world = set_world();
+    Taker lower{world.candidate(), P, {}, U, {}, Via::automatic};
+    Taker upper = lower;
+    upper.candidate.block.number = {253, 9};
+    upper.candidate.block.dm_name = "vg-upper";
+    upper.candidate.below = {lower.candidate.block.number};
+    const auto refusal = [&](const std::vector<Taker>& takers) {
+        return reason_of([&] { plan_take(world.machine(), checkpoint_wish("c1", Q), takers); });
+    };
+    CHECK(refusal({lower, upper}) == "it lies on vg-home, which is to have the same point");
+    CHECK(refusal({upper, lower}) == "it lies on vg-home, which is to have the same point");
+    CHECK(refusal(std::vector<Taker>(INTERPOSE_SET_MAX + 1, lower)) == "no more than 16 can have one point");
+}
+
+TEST_CASE("in a set a device that keeps old data elsewhere keeps that store", "[plan]")
+{
+    World world = set_world();
+    REQUIRE(world.run(plan_take(world.machine(), world.candidate(), snapshot_wish("s0", R), store_wish())).done());
+    StoreWish other = store_wish();
+    other.facts.device.number = {8, 112};
+    other.path = "/dev/sdh";
+    other.new_store = Q;
+    const std::string plan = to_text(plan_set(world, snapshot_wish(), other));
+    CHECK(plan.starts_with("format  /dev/sdh"));
+    CHECK(plan.find("message vg-home  store") == std::string::npos);
+    CHECK(plan.find("message vg-var  store dddddddd") != std::string::npos);
 }
 
 TEST_CASE("what a dead command left behind is found, and nothing else", "[plan]")
@@ -384,9 +516,9 @@ TEST_CASE("an image whose origin lost its table is listed as invalid and can be 
     const auto rows = listed_points(machine);
     REQUIRE(rows.size() == 1);
     CHECK(attributes(rows.front()) == "sr--I-----");
-    const FoundPoint found = find_point(machine, nullptr, "s1");
-    CHECK(to_text(plan_remove(machine, *found.origin, *found.point, false)) == "remove  dmsnap-s1\n");
-    CHECK(find_point(machine, nullptr, found.point->uuid.text()).point == found.point);
+    const FoundPoint found = find_points(machine, nullptr, "s1").front();
+    CHECK(to_text(plan_remove(machine, {found}, false)) == "remove  dmsnap-s1\n");
+    CHECK(find_points(machine, nullptr, found.point->uuid.text()).front().point == found.point);
     CHECK(reason_of([&] { plan_take(machine, world.candidate(), snapshot_wish("s1", Q), {}); }) ==
           "dmsnap-s1 is the image of an ended snapshot, whose device was given another table");
 }
@@ -413,7 +545,7 @@ TEST_CASE("a device whose table is lost takes nothing on, and a detach makes it 
     REQUIRE(forced.run(plan_detach(machine, origin, true)).done());
     CHECK(forced.state() == before);
 
-    const Plan remove = plan_remove(machine, origin, origin.points.at(0), false);
+    const Plan remove = plan_remove(machine, {{&origin, &origin.points.at(0)}}, false);
     CHECK(to_text(remove) == "remove  dmsnap-s1\n");
     REQUIRE(world.run(remove).done());
     const Machine without_image = world.machine();
@@ -431,7 +563,7 @@ TEST_CASE("the link of an image goes with it where no udevd runs, also once its 
     world.dm.load(world.device, parse_table("0 4096 linear 8:16 384\n"));
     world.dm.resume(world.device, Visibility::public_device);
     const Machine machine = world.machine();
-    const FoundPoint found = find_point(machine, nullptr, "s1");
-    REQUIRE(world.run(plan_remove(machine, *found.origin, *found.point, false)).done());
+    const FoundPoint found = find_points(machine, nullptr, "s1").front();
+    REQUIRE(world.run(plan_remove(machine, {found}, false)).done());
     CHECK(world.host.links.empty());
 }

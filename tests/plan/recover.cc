@@ -64,13 +64,13 @@ Plan checkpoint(World& world) { return plan_take(world.machine(), world.candidat
 Plan remove_first(World& world)
 {
     const Machine machine = world.machine();
-    return plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), false);
+    return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, false);
 }
 
 Plan release_first(World& world)
 {
     const Machine machine = world.machine();
-    return plan_remove(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), true);
+    return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, true);
 }
 
 Plan rename(World& world)
@@ -94,7 +94,14 @@ Plan detach(World& world)
     return plan_detach(machine, machine.origins.at(0), true);
 }
 
+Plan create_set(World& world) { return plan_set(world, snapshot_wish(), store_wish()); }
+
+Plan checkpoint_set(World& world) { return plan_set(world, checkpoint_wish("c1", Q), {}); }
+
 const Scenario scenarios[] = {
+    {"create a set", set_world, create_set},
+    {"create a set where no udevd runs", [] { return without_udev(set_world()); }, create_set},
+    {"checkpoint a set", set_world, checkpoint_set},
     {"attach a linear device", linear_world, attach},
     {"attach a segmented device", segmented_world, attach},
     {"attach a plain disk", disk_world, attach},

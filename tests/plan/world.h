@@ -120,20 +120,53 @@ inline StoreFacts clean_store()
 
 inline StoreWish store_wish() { return {clean_store(), "/dev/sdd", S, false}; }
 
-inline PointWish snapshot_wish(const std::string& name = "s1", const Uuid& uuid = P)
+/// Of one device.
+struct SoleWish : PointWish {
+    using PointWish::PointWish;
+    Uuid uuid;
+    Uuid new_origin;
+    std::optional<Sectors> chunk;
+    Via via = Via::automatic;
+};
+
+inline Plan plan_take(
+    const Machine& machine, const Candidate& candidate, const SoleWish& wish, const std::optional<StoreWish>& store)
 {
-    PointWish wish(PointKind::snapshot, PointName(name));
+    return dmsnap::plan_take(machine, wish, {{candidate, wish.uuid, store, wish.new_origin, wish.chunk, wish.via}});
+}
+
+inline SoleWish snapshot_wish(const std::string& name = "s1", const Uuid& uuid = P)
+{
+    SoleWish wish(PointKind::snapshot, PointName(name));
     wish.uuid = uuid;
     wish.new_origin = U;
     return wish;
 }
 
-inline PointWish checkpoint_wish(const std::string& name, const Uuid& uuid)
+inline SoleWish checkpoint_wish(const std::string& name, const Uuid& uuid)
 {
-    PointWish wish(PointKind::checkpoint, PointName(name));
+    SoleWish wish(PointKind::checkpoint, PointName(name));
     wish.uuid = uuid;
     wish.new_origin = U;
     return wish;
+}
+
+/// Two devices, of which only the first has a filesystem.
+inline World set_world()
+{
+    World world = linear_world();
+    world.dm.add("vg-var", "0 2048 linear 8:64 0\n2048 2048 linear 8:80 0\n");
+    return world;
+}
+
+/// A point of both, on vg-home to be P and on vg-var Q.
+inline Plan plan_set(World& world, const PointWish& wish, const std::optional<StoreWish>& store)
+{
+    World second = world;
+    second.device = DmName("vg-var");
+    second.freeze = {};
+    return dmsnap::plan_take(world.machine(), wish,
+        {{world.candidate(), P, store, U, {}, Via::automatic}, {second.candidate(), Q, store, R, {}, Via::automatic}});
 }
 
 /// Attached, with snapshot "s1" in store S.

@@ -9,6 +9,7 @@
 #include "table/table.h"
 
 #include <cerrno>
+#include <fmt/format.h>
 
 using namespace dmsnap;
 
@@ -191,14 +192,20 @@ TEST_CASE("messages have the words of the interface", "[unit]")
     CHECK(to_text(Message{PointsMessage{0}}) == "points 0");
     CHECK(to_text(Message{ChangedMessage{generation, 1, std::nullopt, 0_s}}) == "changed " + G + " 1 now 0");
     CHECK(to_text(Message{ChangedMessage{generation, 1, 2, 64_s}}) == "changed " + G + " 1 2 64");
-    TakeMessage take{.point = origin, .kind = PointKind::snapshot, .name = PointName("s1"), .data = {}, .freeze = {}};
+    TakeMessage take{.kind = PointKind::snapshot, .name = PointName("s1"), .members = {{generation, origin, {}}}};
     CHECK(to_text(Message{take}) == "take " + O + " snapshot s1 - 10000 -");
     take.kind = PointKind::checkpoint;
     take.data = {0, 0xff};
-    take.freeze = {{254, 1}, {254, 0}};
+    take.members.front().freeze = {{254, 1}, {254, 0}};
     CHECK(to_text(Message{take}) == "take " + O + " checkpoint s1 00ff 10000 254:1,254:0");
     take.tags = Tags::from_text("daily,web/1");
     CHECK(to_text(Message{take}).ends_with(" daily,web/1"));
+    take.members.push_back({store, generation, {{8, 1}}});
+    take.members.push_back({origin, store, {}});
+    const std::string others = fmt::format(" {}/{}/8:1 {}/{}/-", S, G, O, S);
+    CHECK(to_text(Message{take}).ends_with(" daily,web/1" + others));
+    take.tags = {};
+    CHECK(to_text(Message{take}).ends_with(" 254:1,254:0 -" + others));
     ChangeMessage change{.point = {generation, 3}};
     CHECK(to_text(Message{change}) == "change " + G + " 3 = = =");
     change = {{generation, 3}, PointName("s2"), Tags(), Blob{}};
@@ -209,14 +216,16 @@ TEST_CASE("messages have the words of the interface", "[unit]")
 
 TEST_CASE("answers round-trip", "[unit]")
 {
-    const TakeAnswer taken{{generation, 4}, Consistency::fs};
+    const std::vector<TakeAnswer> taken = {{{generation, 4}, Consistency::fs}, {{store, 7}, Consistency::crash}};
     CHECK(parse_take_answer(to_text(taken)) == taken);
-    CHECK(parse_take_answer(G + " 4 crash").consistency == Consistency::crash);
+    CHECK(parse_take_answer(G + " 4 crash").at(0).consistency == Consistency::crash);
 
     const PointsPage page{generation, 9,
         {{3, PointKind::snapshot, false, 1700000000, origin, Consistency::fs, 1, PointName("s1"), {1, 2}},
             {4, PointKind::checkpoint, true, 1700000001, store, Consistency::crash, 0, PointName("c"), {},
-                Tags::from_text("a,b=1"), 4096_s}}};
+                Tags::from_text("a,b=1"), 4096_s},
+            {5, PointKind::snapshot, true, 1700000002, generation, Consistency::crash, 0, PointName("t"), {}, {},
+                4096_s, store}}};
     CHECK(parse_points_page(to_text(page)) == page);
     CHECK_FALSE(parse_points_page(G + " -\n").next_id);
 
@@ -233,7 +242,7 @@ TEST_CASE("an answer that cannot be read is an error, not a guess", "[unit]")
         INFO(bad);
         CHECK(errno_of([&] { parse_points_page(bad); }) == EPROTO);
     }
-    CHECK(errno_of([&] { parse_take_answer(""); }) == EPROTO);
+    CHECK(errno_of([&] { parse_take_answer(G); }) == EPROTO);
     CHECK(errno_of([&] { parse_take_answer(G + " 4 maybe"); }) == EPROTO);
     CHECK(errno_of([&] { parse_changed_page(G + " -\n5\n"); }) == EPROTO);
 }

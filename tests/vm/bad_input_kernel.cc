@@ -199,6 +199,19 @@ TEST_CASE("messages that make no sense are refused and change nothing", "[bad-in
     for (int i = 0; i < INTERPOSE_FREEZE_MAX; ++i)
         many += fmt::format(",1:{}", i + 2);
     check_refused(with(take, 6, many), {E2BIG, EINVAL});
+    const std::string table = must({"dmsetup", "table", "test-origin"});
+    const std::string own(words(table).at(5));
+    for (const std::string& member :
+        {std::string("-"), std::string("/"), std::string("//"), some_uuid, some_uuid + "/", some_uuid + "/" + some_uuid,
+            some_uuid + "/" + some_uuid + "/", some_uuid + "/x/-", "x/" + some_uuid + "/-",
+            some_uuid + "/" + some_uuid + "/-/-", some_uuid + "/" + some_uuid + "/1:1,", own + "/" + some_uuid + "/-"})
+        check_refused(joined(take) + " - " + member, is_invalid);
+    check_refused(joined(take) + fmt::format(" - {0}/{0}/-", some_uuid), {ENXIO});
+    check_refused(joined(take) + fmt::format(" - {0}/{0}/1:1 {0}/{0}/-", some_uuid), {ENXIO});
+    std::string too_many = joined(take) + " -";
+    for (int i = 0; i < INTERPOSE_SET_MAX; ++i)
+        too_many += fmt::format(" {0}/{0}/-", some_uuid);
+    check_refused(too_many, is_invalid);
     check_refused(with(take, 3, "s1"), {EEXIST});
     check_refused(joined({"store", some_uuid}), {ENODEV, EBUSY});
     check_refused("unstore", {EBUSY});

@@ -69,12 +69,19 @@ void prepare(int fd)
 
 } // namespace
 
-RecordWriter::RecordWriter(const std::string& path)
-    : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_DIRECT, 0600))
+RecordWriter::RecordWriter(const std::vector<std::string>& paths)
 {
-    if (fd_ < 0)
-        throw std::system_error(errno, std::generic_category(), path);
-    prepare(fd_);
+    try {
+        for (const std::string& path : paths) {
+            fds_.push_back(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_DIRECT, 0600));
+            if (fds_.back() < 0)
+                throw std::system_error(errno, std::generic_category(), path);
+            prepare(fds_.back());
+        }
+    } catch (...) {
+        close_all();
+        throw;
+    }
     thread_ = std::thread([this] { work(); });
 }
 
@@ -83,8 +90,14 @@ RecordWriter::~RecordWriter()
     stop_ = true;
     if (thread_.joinable())
         thread_.join();
-    if (fd_ >= 0)
-        close(fd_);
+    close_all();
+}
+
+void RecordWriter::close_all()
+{
+    for (int fd : std::exchange(fds_, {}))
+        if (fd >= 0)
+            close(fd);
 }
 
 void RecordWriter::work()
@@ -95,11 +108,13 @@ void RecordWriter::work()
         const auto slot = static_cast<off_t>((number - 1) % slots * record_bytes);
         write_record(record.span(), number);
         begun_ = number;
-        const bool written =
-            pwrite(fd_, record.span().data(), record_bytes, slot) == static_cast<ssize_t>(record_bytes);
-        if (!written || fsync(fd_) != 0) {
-            error_ = errno;
-            return;
+        for (int fd : fds_) {
+            const bool written =
+                pwrite(fd, record.span().data(), record_bytes, slot) == static_cast<ssize_t>(record_bytes);
+            if (!written || fsync(fd) != 0) {
+                error_ = errno;
+                return;
+            }
         }
         durable_ = number;
     }
@@ -117,7 +132,7 @@ void RecordWriter::stop()
 {
     stop_ = true;
     thread_.join();
-    close(std::exchange(fd_, -1));
+    close_all();
     if (error_ != 0)
         throw std::system_error(error_, std::generic_category(), "writing records");
 }

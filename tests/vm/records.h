@@ -19,7 +19,9 @@ public:
     static constexpr std::size_t record_bytes = 4096;
 
     /// `path` is a device, or a file that is made with all its slots. Writes until stop().
-    explicit RecordWriter(const std::string& path);
+    explicit RecordWriter(const std::string& path) : RecordWriter(std::vector{path}) {}
+    /// Each record goes to all of them, in turn: it is on stable storage in one before it is written to the next.
+    explicit RecordWriter(const std::vector<std::string>& paths);
     ~RecordWriter();
     RecordWriter(const RecordWriter&) = delete;
     RecordWriter& operator=(const RecordWriter&) = delete;
@@ -35,8 +37,9 @@ public:
 
 private:
     void work();
+    void close_all();
 
-    int fd_;
+    std::vector<int> fds_;
     std::thread thread_;
     std::atomic<std::uint64_t> durable_ = 0;
     std::atomic<std::uint64_t> begun_ = 0;

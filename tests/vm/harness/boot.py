@@ -142,7 +142,7 @@ class Boot:
         limit = self.options.boot_timeout or BOOT_SECONDS.get(self.kernel, 120)
         self.machine.start()
         while time.monotonic() - start < limit:
-            self.ready = "ready" in self.results.read()
+            self.ready = self.results.read_through("ready")
             self.look_at_serial()
             if self.ready:
                 self.machine.forget_scratch()

@@ -35,6 +35,15 @@ class Lines:
         *lines, self.rest = (self.rest + self.follower.read()).split(b"\n")
         return [line.decode(errors="replace").rstrip("\r") for line in lines]
 
+    def read_through(self, last):
+        """Whether that line has come; what came after it is left to be read."""
+        lines = self.read()
+        if last not in lines:
+            return False
+        left = lines[lines.index(last) + 1:]
+        self.rest = "".join(line + "\n" for line in left).encode() + self.rest
+        return True
+
 
 class Machine:
     """QEMU with a kernel, the root image and scratch disks; `logs` gets serial, output and results.

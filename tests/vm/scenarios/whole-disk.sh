@@ -1,0 +1,102 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+#
+# A disk with three mounted filesystems is one origin: one point of all of them, one image that has their partitions, also of
+# one that is made while the disk is attached.
+
+set -euo pipefail
+
+disk=$DMSNAP_TEST_ORIGIN
+copy=$DMSNAP_TEST_SPARE
+image=/dev/dmsnap/s1/${disk#/dev/}
+copied_mib=642
+types=(ext4 xfs btrfs)
+
+clean_up() {
+    local status=$? part
+    set +e
+    kill "${load[@]}"
+    wait
+    for part in 1 2 3; do
+        fsfreeze --unfreeze /mnt/$part
+        umount /mnt/$part /mnt/image-$part
+    done
+    losetup --detach "$loop"
+    dmsnap detach --force --yes "$disk"
+    partx --delete "$disk"
+    exit $status
+} >/dev/null 2>&1
+
+load=()
+loop=
+trap clean_up EXIT
+
+# same: the image is as the copy, where there is a partition.
+same() {
+    echo 3 >/proc/sys/vm/drop_caches
+    cmp --bytes=$((copied_mib << 20)) --ignore-initial=0:$((1 << 20)) "$image" "$copy"
+}
+
+echo "== three filesystems at work"
+sfdisk --quiet --wipe always "$disk" <<<$'label: gpt\nsize=64MiB\nsize=320MiB\nsize=256MiB'
+udevadm settle
+for part in 1 2 3; do
+    type=${types[part - 1]}
+    mkfs."$type" -q "$disk$part"
+    mkdir -p /mnt/$part /mnt/image-$part
+    mount "$disk$part" /mnt/$part
+    echo "$type" >/mnt/$part/name
+    fio --name=load --directory=/mnt/$part --size=6m --rw=randwrite --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
+        --direct=1 --time_based --runtime=600 --output=/tmp/fio-$part &
+    load+=($!)
+done
+dmsnap attach "$disk"
+[ "$(dmsnap attach "${disk}1" 2>&1 | grep -c 'its disk .* is attached')" = 1 ]
+
+echo "== one point of all of them"
+for part in 1 2 3; do fsfreeze --freeze /mnt/$part; done
+dd if="$disk" of="$copy" bs=1M count=$copied_mib seek=1 iflag=direct oflag=direct status=none
+dmsnap create -n s1 --store "$DMSNAP_TEST_STORE" "$disk"
+for part in 1 2 3; do fsfreeze --unfreeze /mnt/$part; done
+same
+
+echo "== a partition that comes later"
+sfdisk --quiet --append --force --no-reread "$disk" <<<'size=16MiB' || true # it cannot make the kernel read the table again
+partx --add --nr 4 "$disk"
+udevadm settle
+start=$(($(cat "/sys/class/block/$(basename "$disk")4/start") * 512))
+dd if=/dev/urandom of="${disk}4" bs=1M count=4 oflag=direct status=none
+dmsnap changed --since s1 "$disk" >/tmp/changed
+awk -v from=$start -v to=$((start + (4 << 20))) '$1 <= from && to <= $1 + $2 { found = 1 } END { exit !found }' /tmp/changed
+top=$(dmsetup ls --target interpose | cut -f 1)
+timeout 100 sh -c "until [ \"\$(dmsetup status $top | awk '{ print \$17 }')\" -ge 400 ]; do sleep 0.2; done"
+same
+
+echo "== the image has the partitions that the disk had"
+loop=$(losetup --find --show --read-only --partscan "$image")
+udevadm settle
+[ ! -e "${loop}p4" ]
+mount -o ro "${loop}p1" /mnt/image-1
+mount -o ro,norecovery,nouuid "${loop}p2" /mnt/image-2
+for part in 1 2; do
+    [ "$(cat /mnt/image-$part/name)" = "${types[part - 1]}" ]
+    umount /mnt/image-$part
+done
+losetup --detach "$loop"
+loop=
+udevadm settle
+
+echo "== and nobody has noticed"
+for part in 1 2 3; do kill -0 "${load[part - 1]}"; done
+kill -INT "${load[@]}"
+wait || true # they tell of the signal
+load=()
+for part in 1 2 3; do grep -q 'err= 0' /tmp/fio-$part; done
+dmsnap remove s1
+dmsnap detach "$disk"
+for part in 1 2 3; do umount /mnt/$part; done
+e2fsck -fn "${disk}1"
+xfs_repair -n "${disk}2"
+btrfs check "${disk}3"
+partx --delete "$disk"

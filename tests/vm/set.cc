@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+//
+// One point of several devices, by both methods: each image holds a prefix of what was written to all of them in turn, and the
+// same one; if one device cannot take the point, none does.
+#include "catch.h"
+#include "command.h"
+#include "disk.h"
+#include "environment.h"
+#include "kinds.h"
+#include "load.h"
+#include "origin.h"
+#include "records.h"
+#include "wait.h"
+#include "worker.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fstream>
+
+using namespace dmsnap;
+using namespace dmsnap::literals;
+using namespace dmsnap::test;
+
+namespace {
+
+constexpr Bytes member_bytes{96 << 20};
+
+/// Two partitions of the origin disk.
+class Partitions {
+public:
+    Partitions()
+    {
+        must({"sfdisk", "--quiet", "--wipe", "always", origin_disk()},
+            fmt::format("label: gpt\nsize={0}MiB\nsize={0}MiB\n", member_bytes.count >> 20));
+        must({"udevadm", "settle"});
+    }
+    ~Partitions()
+    {
+        try_to({"dmsnap", "detach", "--force", "--yes", path(1)});
+        try_to({"dmsnap", "detach", "--force", "--yes", path(2)});
+        try_to({"partx", "--delete", origin_disk()});
+    }
+    Partitions(const Partitions&) = delete;
+    Partitions& operator=(const Partitions&) = delete;
+
+    static std::string path(int number) { return origin_disk() + std::to_string(number); }
+    static std::string image(const std::string& set, int number)
+    {
+        return "/dev/dmsnap/" + set + path(number).substr(path(number).rfind('/'));
+    }
+};
+
+Arguments joined(Arguments words, const Arguments& more)
+{
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+}
+
+/// How many points there are, of whatever device.
+std::size_t points()
+{
+    const std::string list = tool({"list", "--noheadings", "-o", "snap_name"});
+    return static_cast<std::size_t>(std::count(list.begin(), list.end(), '\n'));
+}
+
+std::string dmesg_since(const std::string& mark)
+{
+    const std::string all = must({"dmesg"});
+    return all.substr(all.rfind(mark));
+}
+
+void mark_dmesg(const std::string& mark) { std::ofstream("/dev/kmsg") << mark << std::endl; }
+
+/// The same record is in all of the rings, or the last ones lack it: it was on its way.
+void check_one_instant(const std::vector<Ring>& rings)
+{
+    for (const Ring& ring : rings)
+        CHECK(ring.fault == "");
+    for (std::size_t i = 1; i < rings.size(); ++i) {
+        CHECK(rings[i].records <= rings[i - 1].records);
+        CHECK(rings[i].records + 1 >= rings.front().records);
+    }
+}
+
+/// A dm-delay under a linear device: how long a write takes can be changed under way.
+class SlowDevice {
+public:
+    SlowDevice()
+        : below_("test-delay", table(0)),
+          device_("test-slow", fmt::format("0 {} linear /dev/mapper/test-delay 0\n", length()))
+    {
+    }
+    ~SlowDevice() { try_to({"dmsnap", "detach", "--force", "--yes", path()}); }
+    SlowDevice(const SlowDevice&) = delete;
+    SlowDevice& operator=(const SlowDevice&) = delete;
+
+    std::string path() const { return device_.path(); }
+    void delay_writes(unsigned ms) const { below_.replace_table(table(ms)); }
+
+private:
+    static std::uint64_t length() { return Sectors::exactly(48_MiB).count; }
+    static std::string table(unsigned ms)
+    {
+        return fmt::format("0 {0} delay {1} 2048 0 {1} 2048 {2}\n", length(), spare_disk(), ms);
+    }
+
+    DmDevice below_;
+    DmDevice device_;
+};
+
+} // namespace
+
+TEST_CASE("the images of a set hold the same prefix of records written to all its devices in turn", "[set]")
+{
+    Random random;
+    const Partitions parts;
+    const auto volume = lvm_origin(spare_disk(), member_bytes);
+    const Arguments devices = {parts.path(1), parts.path(2), volume->device()};
+    Filesystem first(parts.path(1), "ext4");
+    Filesystem second(parts.path(2), "xfs");
+    Filesystem third(volume->path(), "ext4");
+    const std::vector<const Filesystem*> all = {&first, &second, &third};
+    tool({"attach", "--via", "table", volume->device()}); // the others come to be attached by the hook
+
+    std::vector<std::string> files;
+    for (const Filesystem* filesystem : all)
+        files.push_back(filesystem->directory() + "/records");
+    RecordWriter writer(files);
+    writer.write_on(1);
+    for (const Filesystem* filesystem : all)
+        must({"sync", "--file-system", filesystem->directory()});
+    Load load(first.directory(), 2_MiB, random);
+    load.start();
+
+    for (std::uint64_t i = 0; i < rounds("sets"); ++i) {
+        const std::string set = fmt::format("set{}", i);
+        INFO(set);
+        writer.write_on(random.between(1, 10));
+        const std::uint64_t durable = writer.durable();
+        tool(joined({"create", "-n", set, "--store", store_disk()}, devices));
+        const std::uint64_t begun = writer.begun();
+        CHECK(points() == 3);
+        std::vector<Ring> rings;
+        const std::vector<std::string> images = {parts.image(set, 1), parts.image(set, 2), volume->image(set)};
+        for (std::size_t m = 0; m < all.size(); ++m) {
+            const MountedImage image(images[m], all[m]->type());
+            rings.push_back(read_ring(image.directory() + "/records"));
+        }
+        CHECK(rings.back().records >= durable);
+        CHECK(rings.front().records <= begun);
+        check_one_instant(rings);
+        tool({"remove", set});
+        CHECK(points() == 0);
+    }
+
+    tool(joined({"checkpoint", "-n", "c1"}, devices));
+    CHECK(points() == 3);
+    tool({"rename", "c1", "c2"});
+    tool({"change", "--addtag", "daily", "c2"});
+    const std::string rows = tool({"list", "--noheadings", "-o", "snap_name,snap_tags"});
+    CHECK(std::count(rows.begin(), rows.end(), '2') == 3);
+    tool({"remove", "c2"});
+    CHECK(points() == 0);
+
+    load.stop();
+    writer.stop();
+    for (std::size_t m = 0; m < all.size(); ++m)
+        CHECK(read_ring(files[m]).fault == "");
+    first.unmount();
+    second.unmount();
+    third.unmount();
+    check_filesystem(parts.path(1), "ext4");
+    check_filesystem(parts.path(2), "xfs");
+    check_filesystem(volume->path(), "ext4");
+    tool(joined({"detach"}, devices));
+}
+
+TEST_CASE("a device whose writes do not end in time keeps all of the set from its point", "[set]")
+{
+    const Partitions parts;
+    Filesystem filesystem(parts.path(1), "ext4");
+    SlowDevice slow;
+    tool({"attach", parts.path(1), slow.path()});
+    RecordWriter writer(filesystem.directory() + "/records");
+    writer.write_on(1);
+    slow.delay_writes(4000);
+    Buffer block(4_KiB);
+    const Disk disk(slow.path());
+    Worker raw([&] { disk.write({0}, block.span()); });
+    must({"sleep", "0.5"});
+
+    mark_dmesg("test: slow drain");
+    const Result result =
+        run_tool({"create", "-n", "s1", "--store", store_disk(), "--deadline", "1", parts.path(1), slow.path()});
+    CHECK(result.status == 5);
+    CHECK(result.err.find("took longer than 1000 ms") != std::string::npos);
+    CHECK(result.err.find("dmesg") != std::string::npos);
+    CHECK(dmesg_since("test: slow drain").find("no point was taken: writes do not end") != std::string::npos);
+    CHECK(points() == 0);
+    writer.write_on(10); // nothing is frozen
+    CHECK(raw.error() == 0);
+
+    slow.delay_writes(0);
+    raw.stop();
+    tool({"create", "-n", "s1", "--store", store_disk(), parts.path(1), slow.path()});
+    CHECK(points() == 2);
+    CHECK(list_field("s1", "snap_set") != "");
+    tool({"remove", "s1"});
+    writer.stop();
+}
+
+TEST_CASE("a filesystem that does not freeze in time keeps all of the set from its point", "[set]")
+{
+    const Partitions parts;
+    Filesystem filesystem(parts.path(1), "ext4");
+    SlowDevice slow;
+    tool({"attach", parts.path(1), slow.path()});
+    {
+        Filesystem other(slow.path(), "ext4");
+        RecordWriter writer(filesystem.directory() + "/records");
+        writer.write_on(1);
+        must({"sync"});
+        slow.delay_writes(1500);
+        // Dirty again after the tool has synced: somebody goes on writing.
+        Worker dirty([&] { std::ofstream(other.directory() + "/file") << std::string(1 << 16, 'x'); });
+        const Result result =
+            run_tool({"create", "-n", "s1", "--store", store_disk(), "--deadline", "1", parts.path(1), slow.path()});
+        dirty.stop();
+        CHECK(result.status == 5);
+        CHECK(points() == 0);
+        writer.write_on(10);
+        std::ofstream(other.directory() + "/thawed") << "x";
+        slow.delay_writes(0);
+        tool({"create", "-n", "s1", "--store", store_disk(), parts.path(1), slow.path()});
+        CHECK(points() == 2);
+        tool({"remove", "s1"});
+        writer.stop();
+    }
+}
