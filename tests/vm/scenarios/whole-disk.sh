@@ -10,8 +10,8 @@ set -euo pipefail
 disk=$DMSNAP_TEST_ORIGIN
 copy=$DMSNAP_TEST_SPARE
 image=/dev/dmsnap/s1/${disk#/dev/}
-copied_mib=642
-types=(ext4 xfs btrfs)
+copied_mib=258
+types=(ext4 'xfs --unsupported' btrfs)
 
 clean_up() {
     local status=$? part
@@ -39,16 +39,16 @@ same() {
 }
 
 echo "== three filesystems at work"
-sfdisk --quiet --wipe always "$disk" <<<$'label: gpt\nsize=64MiB\nsize=320MiB\nsize=256MiB'
+sfdisk --quiet --wipe always "$disk" <<<$'label: gpt\nsize=48MiB\nsize=80MiB\nsize=128MiB'
 udevadm settle
 for part in 1 2 3; do
-    type=${types[part - 1]}
-    mkfs."$type" -q "$disk$part"
+    # shellcheck disable=SC2086  # a program and its options
+    mkfs.${types[part - 1]} -q "$disk$part"
     mkdir -p /mnt/$part /mnt/image-$part
     mount "$disk$part" /mnt/$part
-    echo "$type" >/mnt/$part/name
-    fio --name=load --directory=/mnt/$part --size=6m --rw=randwrite --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
-        --direct=1 --time_based --runtime=600 --output=/tmp/fio-$part &
+    echo $part >/mnt/$part/name
+    fio --name=load --directory=/mnt/$part --size=4m --rw=randwrite --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
+        --direct=1 --rate_iops=40 --time_based --runtime=600 --output=/tmp/fio-$part &
     load+=($!)
 done
 dmsnap attach "$disk"
@@ -70,7 +70,7 @@ dd if=/dev/urandom of="${disk}4" bs=1M count=4 oflag=direct status=none
 dmsnap changed --since s1 "$disk" >/tmp/changed
 awk -v from=$start -v to=$((start + (4 << 20))) '$1 <= from && to <= $1 + $2 { found = 1 } END { exit !found }' /tmp/changed
 top=$(dmsetup ls --target interpose | cut -f 1)
-timeout 100 sh -c "until [ \"\$(dmsetup status $top | awk '{ print \$17 }')\" -ge 400 ]; do sleep 0.2; done"
+timeout 100 sh -c "until [ \"\$(dmsetup status $top | awk '{ print \$17 }')\" -ge 200 ]; do sleep 0.2; done"
 same
 
 echo "== the image has the partitions that the disk had"
@@ -80,7 +80,7 @@ udevadm settle
 mount -o ro "${loop}p1" /mnt/image-1
 mount -o ro,norecovery,nouuid "${loop}p2" /mnt/image-2
 for part in 1 2; do
-    [ "$(cat /mnt/image-$part/name)" = "${types[part - 1]}" ]
+    [ "$(cat /mnt/image-$part/name)" = $part ]
     umount /mnt/image-$part
 done
 losetup --detach "$loop"
