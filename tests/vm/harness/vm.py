@@ -11,6 +11,8 @@ from pathlib import Path
 
 # Device, GiB, logical block size; the same names in every guest. /dev/vda is the root image.
 DISKS = (("vdb", 4, 512), ("vdc", 4, 512), ("vdd", 2, 512), ("vde", 2, 4096), ("nvme0n1", 2, 512))
+# In no device yet: a test plugs them in and pulls them, by QEMU's own monitor, which the guest has as a port.
+LOOSE_DISKS = (("plug-virtio", 1), ("plug-nvme", 1))
 
 
 class Follower:
@@ -74,10 +76,23 @@ class Machine:
             *self._share("modules", kernel / "lib/modules" if (kernel / "lib").exists() else job),
         ]
         for name, size, block in DISKS:
-            path = self.scratch / name
-            with open(path, "wb") as file:
-                file.truncate(size << 30)
-            self.arguments += self._disk(name, path, block)
+            self.arguments += self._disk(name, self._blank(name, size), block)
+        for name, size in LOOSE_DISKS:
+            self.arguments += self._drive(name, self._blank(name, size))
+        self.arguments += self._monitor(self.scratch / "monitor")
+
+    def _blank(self, name, gib):
+        path = self.scratch / name
+        with open(path, "wb") as file:
+            file.truncate(gib << 30)
+        return path
+
+    @staticmethod
+    def _monitor(path):
+        """QEMU talks to itself: what it listens on, it has connected to a port of the guest's."""
+        return ["-chardev", f"socket,id=monitor,path={path},server=on,wait=off", "-mon", "chardev=monitor,mode=control",
+                "-chardev", f"socket,id=monitor-port,path={path}",
+                "-device", "virtserialport,chardev=monitor-port,name=dmsnap.monitor"]
 
     def _port(self, name):
         return ["-chardev", f"file,id={name},path={self.logs / name}",
@@ -89,10 +104,14 @@ class Machine:
                 "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
 
     @staticmethod
+    def _drive(name, path, snapshot=False):
+        return ["-drive", f"if=none,id={name},file={path},format=raw,cache=unsafe,discard=unmap,"
+                          f"detect-zeroes=off,snapshot={'on' if snapshot else 'off'}"]
+
+    @staticmethod
     def _disk(name, path, block, snapshot=False):
         driver, options = ("nvme", "") if name.startswith("nvme") else ("virtio-blk-pci", ",discard=on,write-zeroes=on")
-        return ["-drive", f"if=none,id={name},file={path},format=raw,cache=unsafe,discard=unmap,"
-                          f"detect-zeroes=off,snapshot={'on' if snapshot else 'off'}",
+        return [*Machine._drive(name, path, snapshot),
                 "-device", f"{driver},drive={name},serial={name},logical_block_size={block},"
                            f"physical_block_size={max(block, 4096)}{options}"]
 
@@ -104,8 +123,9 @@ class Machine:
                                         start_new_session=True)
 
     def forget_scratch(self):
-        """Once QEMU has the scratch disks open nobody else needs their names: nothing is left even if we are killed."""
-        for name, _, _ in DISKS:
+        """Once QEMU has the scratch disks open nobody else needs their names: nothing is left even if we are killed, but for
+        the loose ones, which QEMU opens when they are plugged in."""
+        for name, *_ in DISKS:
             (self.scratch / name).unlink(missing_ok=True)
 
     def running(self):
