@@ -354,8 +354,11 @@ static void hook_free(struct interpose_hook *hook)
 {
 	put_handle(&hook->top_handle);
 	put_handle(&hook->live_handle);
-	if (hook->origin)
+	if (hook->origin) {
+		if (atomic_dec_and_test(&hook->origin->hooks))
+			wake_up_all(&hook->origin->unhooked);
 		interpose_origin_unref(hook->origin);
+	}
 	percpu_ref_exit(&hook->users);
 	kfree(hook);
 	module_put(THIS_MODULE);
@@ -399,6 +402,7 @@ static int hook_open(struct interpose_hook *hook, struct interpose *ip)
 	hook->end = area.first + area.sectors;
 	hook->top = file_bdev(hook->top_handle);
 	hook->origin = interpose_origin_ref(origin);
+	atomic_inc(&origin->hooks);
 	return 0;
 }
 
@@ -561,6 +565,15 @@ static int hook_end(struct interpose_hook *hook, ktime_t deadline)
 	return r;
 }
 
+/* Gives writes that were turned to the top device time to come back, so that nobody holds it open any more. */
+static void await_unhooked(struct interpose_origin *origin, ktime_t deadline)
+{
+	s64 left = max_t(s64, ktime_ms_delta(deadline, ktime_get()), 1);
+
+	wait_event_killable_timeout(origin->unhooked, !atomic_read(&origin->hooks),
+				    msecs_to_jiffies(left));
+}
+
 /**
  * interpose_unhook() - the live device's writes go as they did before; the origin is lost with that
  * Context: a message; sleeps up to @deadline_ms.
@@ -581,6 +594,8 @@ int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms)
 	if (hook && !r)
 		hook_retire(hook);
 	mutex_unlock(&hooks_mutex);
+	if (!r)
+		await_unhooked(origin, deadline);
 	return r;
 }
 

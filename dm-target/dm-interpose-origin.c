@@ -408,6 +408,7 @@ static struct interpose_origin *origin_alloc(struct interpose *ip, const uuid_t 
 	bio_list_init(&origin->parked);
 	origin->copies = RB_ROOT;
 	init_waitqueue_head(&origin->copies_idle);
+	init_waitqueue_head(&origin->unhooked);
 	INIT_WORK(&origin->write_work, interpose_write_work);
 	INIT_WORK(&origin->sweep_work, sweep_work);
 	INIT_WORK(&origin->event_work, event_work);

@@ -104,6 +104,8 @@ struct interpose_origin {
 	bool gone; /* lock writes, once: the device went on without us */
 	struct interpose_hook *hook; /* hooks_mutex writes: NULL without */
 	bool hooked; /* change writes: once it had one */
+	atomic_t hooks; /* there are, with one whose last writes have not ended */
+	wait_queue_head_t unhooked; /* hooks became 0 */
 
 	struct mutex change;
 	bool barred; /* change: the device is being suspended, no point may be taken */

@@ -110,7 +110,8 @@
  *     "interpose-base" of that length; ENODEV: a device is
  *     gone; EOPNOTSUPP: CONFIG_DYNAMIC_FTRACE is missing or sysctl kernel.ftrace_enabled is 0; ETIMEDOUT, ECANCELED as with take; ENOMEM.  No answer.
  * unhook <deadline ms>
- *     They go as they did before, and the origin's points end: its state is INTERPOSE_STATE_LOST.  ETIMEDOUT: writes under
+ *     They go as they did before, and the origin's points end: its state is INTERPOSE_STATE_LOST.  The table's device, which
+ *     such writes may be in, can be removed as soon as they have come back, which is waited for.  ETIMEDOUT: writes under
  *     way do not end, nothing was done.  No answer.
  * store <store uuid>
  *     Keeps the old data of snapshots taken from now on in that store (an active interpose-store).

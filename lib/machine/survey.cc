@@ -8,6 +8,7 @@
 #include "world/mounts.h"
 #include "world/signature.h"
 #include "world/stack.h"
+#include "world/throttle.h"
 #include "world/users.h"
 
 #include <algorithm>
@@ -378,6 +379,7 @@ void read_use(Candidate& candidate, bool for_hook, const Roots& roots)
                                                   [&](const BlockDevice& upper) { return is_swap(upper, roots); });
     const std::vector<BlockDevice> areas = with_partitions(block, above);
     candidate.multipath = is_below(areas, "mpath-", roots);
+    candidate.write_limit = find_write_limit(block, roots);
     candidate.physical_volume =
         is_below(areas, "LVM-", roots) ||
         (!waits_for_resume(block, roots) &&

@@ -168,18 +168,26 @@ void require_no_overlap(const Machine& machine, const Candidate& candidate)
                 fmt::format("dmsnap detach {} first", shell_word(origin.device().text())));
 }
 
-/// Whether writes may wait inside of its targets where device-mapper does not count them: a mounted filesystem that is
-/// frozen has none there.
-bool hides_writes(const Candidate& candidate)
+/// Whether all writes to it are a mounted filesystem's: frozen, it has none under way anywhere.
+bool is_frozen(const Candidate& candidate)
 {
     const auto& frozen = candidate.freeze.devices;
-    if (std::find(frozen.begin(), frozen.end(), candidate.block.number) != frozen.end())
+    return std::find(frozen.begin(), frozen.end(), candidate.block.number) != frozen.end();
+}
+
+/// Whether writes may wait inside of its targets, where device-mapper does not count them.
+bool hides_writes(const Candidate& candidate)
+{
+    if (is_frozen(candidate))
         return false;
     return std::any_of(candidate.table.begin(), candidate.table.end(), [](const TableLine& line) {
         const std::string type = target_type(line.target);
         return type == "thin" || type == "crypt" || type == "delay";
     });
 }
+
+/// Whether writes may wait in a control group's throttle, before anything of the device counts them.
+bool holds_writes_back(const Candidate& candidate) { return !candidate.write_limit.empty() && !is_frozen(candidate); }
 
 /// What changes without a write to the device itself would be seen by nobody.
 void require_written_from_above(const Candidate& candidate)
@@ -195,7 +203,7 @@ void require_written_from_above(const Candidate& candidate)
 /// find the label of one again on dmsnap's devices.
 bool stays_tabled(const Candidate& candidate)
 {
-    return candidate.info && (candidate.physical_volume || hides_writes(candidate));
+    return candidate.info && (candidate.physical_volume || hides_writes(candidate) || holds_writes_back(candidate));
 }
 
 /// The way out for a device that has a table.
@@ -213,6 +221,12 @@ void require_hookable(const Machine& machine, const Candidate& candidate)
         throw refused(candidate,
             "writes under way in its table cannot be waited for, since no filesystem on it is mounted",
             "mount its filesystem first, or --via table");
+    if (holds_writes_back(candidate))
+        throw refused(candidate,
+            fmt::format("the control group {} limits writes to it, and those that wait there cannot be waited for",
+                printable(candidate.write_limit)),
+            or_by_table(
+                candidate, "lift that limit (io.max) for the moment of the attach, or mount its filesystem first"));
     if (candidate.swap)
         throw refused(candidate, "the kernel swaps to it, or to what lies on it",
             or_by_table(candidate, "swapoff first, or attach a part of it"));
@@ -387,7 +401,8 @@ Plan leave(const OriginState& origin)
     if (origin.live) {
         Plan plan;
         // With a module of another interface nobody knows.
-        if (origin.hooked() || !origin.status.details)
+        // Of one that was lost, writes may still be on their way back.
+        if (origin.hooked() || origin.lost() || !origin.status.details)
             plan.push_back(Unhook{origin.name(), origin.device().text(), {}});
         plan.push_back(Remove{origin.as_created()});
         return plan;

@@ -157,6 +157,7 @@ struct Candidate {
     FreezeFacts freeze;
     bool swap = false;            ///< the kernel swaps to it, or to what lies on it
     bool multipath = false;       ///< it is one path of several to a device
+    std::string write_limit = {}; ///< the control group that holds writes to it back; empty if none does
     bool physical_volume = false; ///< of LVM's, or one of its partitions is
 };
 

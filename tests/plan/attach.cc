@@ -260,6 +260,11 @@ TEST_CASE("what the hook cannot see rightly is refused", "[plan]")
     candidate.swap = true;
     CHECK(refused(world, candidate) == "the kernel swaps to it, or to what lies on it");
     candidate = world.candidate();
+    candidate.write_limit = "/slow";
+    CHECK(refused(world, candidate).starts_with("the control group /slow limits writes to it"));
+    candidate.freeze.devices = {candidate.block.number};
+    CHECK(refused(world, candidate).empty());
+    candidate = world.candidate();
     candidate.multipath = true;
     CHECK(refused(world, candidate).starts_with("it is one path of a multipath device"));
     candidate = world.candidate();

@@ -5,6 +5,7 @@
 #include "world/block_device.h"
 #include "world/mounts.h"
 #include "world/stack.h"
+#include "world/throttle.h"
 #include "world/users.h"
 #include "world_tree.h"
 
@@ -265,6 +266,25 @@ TEST_CASE("swap is told from a mount", "[unit]")
     server.swap_on("sdb");
     CHECK(is_swap(server.device("8:16"), server.roots()));
     CHECK_FALSE(is_swap(server.device("8:0"), server.roots()));
+}
+
+TEST_CASE("a control group that limits writes to a disk is found", "[unit]")
+{
+    Server server;
+    const auto groups = server.roots().sys / "fs/cgroup";
+    CHECK(find_write_limit(server.device("sda1"), server.roots()).empty());
+    test::write_file(groups / "io.stat", "8:0 rbytes=1\n");
+    test::write_file(groups / "a/io.max", "8:16 rbps=max wbps=1048576 riops=max wiops=max\n");
+    test::write_file(
+        groups / "b/c/io.max", "8:16 rbps=max wbps=max riops=max wiops=max\n8:0 rbps=5 wbps=max riops=9 wiops=max\n");
+    CHECK(find_write_limit(server.device("sda1"), server.roots()).empty());
+    CHECK(find_write_limit(server.device("sdb"), server.roots()) == "/a");
+    test::write_file(groups / "b/c/io.max", "8:0 rbps=max wbps=max riops=max wiops=12\n");
+    CHECK(find_write_limit(server.device("sda"), server.roots()) == "/b/c");
+    CHECK(find_write_limit(server.device("sda1"), server.roots()) == "/b/c");
+    CHECK(find_write_limit(server.device("vg-home"), server.roots()).empty());
+    test::write_file(groups / "blkio/old/blkio.throttle.write_bps_device", "254:0 4096\n");
+    CHECK(find_write_limit(server.device("vg-home"), server.roots()) == "/blkio/old");
 }
 
 TEST_CASE("users are named by what a user can undo", "[unit]")
