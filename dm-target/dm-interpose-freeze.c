@@ -6,6 +6,8 @@
  * One that somebody else has frozen is used as it is: before v6.8 the freeze answers EBUSY and is not
  * ours to thaw, later it nests.
  */
+#include <linux/sched/mm.h>
+
 #include "dm-interpose.h"
 
 /* One errno for all that a device of the list can fail with: the log has the rest. */
@@ -35,34 +37,80 @@ static int freeze_one(dev_t dev, struct file **handle, bool *ours, bool *has_fs)
 	return 0;
 }
 
+struct freezing {
+	struct work_struct work;
+	struct completion done;
+	dev_t dev;
+	struct file *handle;
+	bool ours;
+	bool has_fs;
+	int error;
+};
+
+static void freeze_work(struct work_struct *work)
+{
+	struct freezing *freezing = container_of(work, struct freezing, work);
+	unsigned int noio = memalloc_noio_save();
+
+	freezing->error =
+		freeze_one(freezing->dev, &freezing->handle, &freezing->ours, &freezing->has_fs);
+	memalloc_noio_restore(noio);
+	complete_all(&freezing->done);
+}
+
+/*
+ * Freezes one more device.  A filesystem that writes out through one that is frozen already, by ways that nobody can
+ * see, would never be: when the deadline has passed those go first.
+ * Return: 0, or an error with none of them frozen.
+ */
+static int freeze_next(dev_t dev, struct interpose_frozen *frozen, ktime_t deadline)
+{
+	s64 left = max_t(s64, ktime_ms_delta(deadline, ktime_get()), 1);
+	struct freezing freezing = { .dev = dev };
+	unsigned int i;
+
+	init_completion(&freezing.done);
+	INIT_WORK_ONSTACK(&freezing.work, freeze_work);
+	if (frozen->nr)
+		queue_work(interpose_point_wq, &freezing.work);
+	else
+		freeze_work(&freezing.work);
+	if (!wait_for_completion_timeout(&freezing.done, msecs_to_jiffies(left)))
+		interpose_thaw(frozen);
+	wait_for_completion(&freezing.done);
+	destroy_work_on_stack(&freezing.work);
+	if (freezing.error) {
+		interpose_thaw(frozen);
+		return freezing.error;
+	}
+	i = frozen->nr++;
+	frozen->handle[i] = freezing.handle;
+	frozen->ours[i] = freezing.ours;
+	frozen->fs |= (u32)freezing.has_fs << i;
+	if (ktime_before(ktime_get(), deadline))
+		return 0;
+	pr_warn("interpose: %u:%u of the freeze list was frozen too slowly\n", MAJOR(dev),
+		MINOR(dev));
+	interpose_thaw(frozen);
+	return -ETIMEDOUT;
+}
+
 /**
  * interpose_freeze() - freeze the filesystems on the devices of a list
- * Context: sleeps, for as long as a filesystem takes to write out; the deadline is looked at between
- * devices.
+ * Context: sleeps, for as long as a filesystem takes to write out: past the deadline that is the only one.
  * Return: 0, with all of them frozen, to be thawed by interpose_thaw(); else none is: -ETIMEDOUT, or -ECANCELED
  * if one cannot be opened or frozen.
  */
 int interpose_freeze(const struct interpose_freeze_list *list, struct interpose_frozen *frozen,
 		     ktime_t deadline)
 {
+	int r = 0;
+
 	frozen->nr = 0;
 	frozen->fs = 0;
-	while (frozen->nr < list->nr) {
-		unsigned int i = frozen->nr;
-		bool has_fs;
-		int r = freeze_one(list->dev[i], &frozen->handle[i], &frozen->ours[i], &has_fs);
-
-		if (!r) {
-			frozen->nr++;
-			frozen->fs |= (u32)has_fs << i;
-			r = ktime_after(ktime_get(), deadline) ? -ETIMEDOUT : 0;
-		}
-		if (r) {
-			interpose_thaw(frozen);
-			return r;
-		}
-	}
-	return 0;
+	for (unsigned int i = 0; !r && i < list->nr; i++)
+		r = freeze_next(list->dev[i], frozen, deadline);
+	return r;
 }
 
 /* Lets go of one device; whether it had been frozen all the time. */

@@ -46,10 +46,10 @@ bool interpose_gate_enter(struct interpose_origin *origin, struct bio *bio)
 	while (!percpu_ref_tryget_live(&origin->gate)) {
 		bool closed;
 
+		interpose_bio_detach(bio);
 		spin_lock_irqsave(&origin->lock, flags);
 		closed = origin->closed;
 		if (closed) {
-			interpose_bio_detach(bio);
 			bio_list_add(&origin->gated, bio);
 			origin->nr_gated++;
 		}

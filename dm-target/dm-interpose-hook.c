@@ -645,7 +645,7 @@ void interpose_hook_lose_top(struct interpose_origin *origin)
 		hook_lose(origin);
 }
 
-/* The live device of an origin that has a hook, 0 if it has none.  Context: origin->mutex. */
+/* The live device of an origin that has a hook, 0 if it has none.  Context: any that holds the origin. */
 dev_t interpose_hook_device(const struct interpose_origin *origin)
 {
 	const struct interpose_hook *hook;

@@ -16,7 +16,7 @@
 /* The longest line of "points": numbers, uuid, words, name, data in hex, tags, length, the set. */
 #define POINT_LINE                                                                  \
 	(20 + 11 + 8 + 21 + UUID_STRING_LEN + 1 + 6 + 11 + INTERPOSE_NAME_MAX + 1 + \
-	 2 * INTERPOSE_DATA_MAX + 1 + INTERPOSE_TAGS_MAX + 1 + 20 + 1 + UUID_STRING_LEN + 11 + 2)
+	 2 * INTERPOSE_DATA_MAX + 1 + INTERPOSE_TAGS_MAX + 1 + 20 + 1 + UUID_STRING_LEN + 2)
 #define RUN_LINE (2 * 21 + 1)
 #define TAKE_ARGS 7 /* without the members */
 #define MESSAGE_ARGS_MAX (TAKE_ARGS + INTERPOSE_SET_MAX - 1)
@@ -452,10 +452,9 @@ static void answer_point(struct answer *answer, struct interpose_origin *origin,
 	answer_add(answer, " %s %llu ", *label->tags ? label->tags : INTERPOSE_NONE,
 		   (unsigned long long)point->length);
 	if (uuid_is_null(&point->set))
-		answer_add(answer, INTERPOSE_NONE);
+		answer_add(answer, INTERPOSE_NONE "\n");
 	else
-		answer_add(answer, "%pUb", &point->set);
-	answer_add(answer, " %u\n", point->set_members);
+		answer_add(answer, "%pUb\n", &point->set);
 }
 
 /* points <first id> */

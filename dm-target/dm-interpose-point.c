@@ -45,6 +45,7 @@ struct take {
 	struct work_struct work;
 	struct completion done;
 	struct interpose_take_request request; /* with references of its own */
+	uuid_t set; /* null for a point by itself */
 	struct take_part parts[INTERPOSE_SET_MAX];
 	ktime_t deadline;
 	atomic_t state; /* enum take_state */
@@ -138,9 +139,7 @@ static struct interpose_point *point_alloc(const struct take *take,
 	if (!point)
 		return NULL;
 	uuid_copy(&point->uuid, &member->uuid);
-	if (request->nr > 1)
-		uuid_copy(&point->set, &request->members[0].uuid);
-	point->set_members = request->nr;
+	uuid_copy(&point->set, &take->set);
 	point->snapshot = request->snapshot;
 	point->label = request->label;
 	return point;
@@ -155,6 +154,8 @@ static struct take *take_alloc(const struct interpose_take_request *request)
 		return NULL;
 	kref_init(&take->ref);
 	take->request = *request;
+	if (request->nr > 1)
+		uuid_gen(&take->set);
 	for (i = 0; i < request->nr; i++) {
 		take->parts[i].member = &take->request.members[i];
 		interpose_origin_ref(request->members[i].origin);
@@ -246,9 +247,17 @@ static int origin_obstacle(struct interpose_origin *origin,
 /* What the error of a set is about, the log alone can tell. */
 static void blame(const struct take *take, const struct take_part *part, int error)
 {
-	if (error && take->request.nr > 1)
-		pr_warn("interpose: %s: no point of the set was taken: error %d\n",
-			part->member->origin->name, error);
+	struct interpose_origin *origin = part->member->origin;
+	dev_t live = interpose_hook_device(origin);
+
+	if (!error || take->request.nr == 1)
+		return;
+	if (live)
+		pr_warn("interpose: %u:%u: no point of the set was taken: error %d\n", MAJOR(live),
+			MINOR(live), error);
+	else
+		pr_warn("interpose: %s: no point of the set was taken: error %d\n", origin->name,
+			error);
 }
 
 /* Context: origin->change of all. */
@@ -320,7 +329,7 @@ static int take_ready(const struct take *take)
 	int r = 0;
 
 	for_each_part(part, take) {
-		r = part_store_ready(take, part);
+		r = READ_ONCE(part->member->origin->gone) ? -ESTALE : part_store_ready(take, part);
 		blame(take, part, r);
 		if (!r && part_needs_sweep(take, part))
 			r = -EAGAIN;

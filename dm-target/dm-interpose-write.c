@@ -61,9 +61,13 @@ static int drop_discard(struct interpose_origin *origin, struct bio *bio, struct
 	return DM_MAPIO_SUBMITTED;
 }
 
-/* Parts a write from its submitter, who neither waits nor polls for it: a worker submits it. */
+/*
+ * Parts a write from its submitter, who neither waits nor polls for it: a worker submits it.  The submitter's control
+ * group stays with it, which device-mapper leaves to whoever sends it on.
+ */
 void interpose_bio_detach(struct bio *bio)
 {
+	bio_associate_blkg(bio);
 	bio->bi_opf &= ~REQ_NOWAIT;
 	bio_clear_polled(bio);
 	WRITE_ONCE(bio->bi_cookie, BLK_QC_T_NONE);

@@ -75,7 +75,6 @@ struct interpose_point {
 	u64 id;
 	uuid_t uuid;
 	uuid_t set; /* null if it was taken by itself */
-	unsigned int set_members; /* that the set was taken with */
 	sector_t length; /* of the origin when it was taken */
 	bool snapshot; /* origin->mutex: release makes it a checkpoint */
 	bool fs_consistent;

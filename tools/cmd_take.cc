@@ -64,7 +64,6 @@ struct FirstLook {
     std::optional<StoreWish> store;
 };
 
-/// What is in the way of a new store is the same for each of a set, but for where the device itself lies.
 FirstLook look_and_ask(const Arguments& arguments)
 {
     const auto dm = start();
@@ -73,7 +72,12 @@ FirstLook look_and_ask(const Arguments& arguments)
     for (const std::string& spec : arguments.objects())
         look.origins.push_back(resolve(spec));
     try {
-        look.store = read_store(arguments, survey(*dm), look.origins.front());
+        // What it carries is the same for each of a set, not what stands against it besides.
+        const Machine machine = survey(*dm);
+        for (const BlockDevice& origin : look.origins)
+            if (auto store = read_store(arguments, machine, origin);
+                !look.store || only_signature_refuses(store->facts))
+                look.store = std::move(store);
     } catch (const Error&) {
         return look; // what a dead command left may be in the way, and is mended before the second look
     }

@@ -126,8 +126,7 @@
  *     <freeze list> devices "major:minor,..." whose filesystems are frozen meanwhile, top first; one that somebody
  *     else has frozen is used as it is and left frozen.  <tags> are separated by commas: INTERPOSE_TAGS_MAX.
  *     Each <member>, "<origin uuid>/<point uuid>/<freeze list>|-", is a further origin that takes the same point: all of
- *     a set do at one instant, or none does.  Of members that lie upon each other the upper one comes first.  The uuid of
- *     the set is that of its first point.
+ *     a set do at one instant, or none does.  Of members that lie upon each other the upper one comes first.
  *     Answer: "<generation> <id> <consistency>", a line for each of the set, consistency being INTERPOSE_CONSISTENCY_*.
  *     EEXIST: another point has that name; ETIMEDOUT: frozen or drained too slowly, nothing was taken;
  *     ENODEV: a snapshot, and no store; ENOLINK: the base is an "interpose-base", and there is no hook;
@@ -136,7 +135,8 @@
  *     device of the freeze list cannot be opened or frozen, and nothing was taken; ENOSPC: INTERPOSE_POINTS_MAX reached;
  *     ENXIO: no origin of a member's uuid is in a table; ESTALE: an origin is lost, or a set of that uuid was taken and
  *     is no longer complete;
- *     ENOMEM.  The kernel's log names the device of a freeze list, or the origin of a set, that is the cause.
+ *     ENOMEM.  The kernel's log names the device of a freeze list that cannot be frozen, or not in time, and the origin of
+ *     a set that cannot take its point.
  * drop <generation> <id>
  *     Removes a point; what changed after it is from now on credited to the point before it.
  *     EBUSY while an image of it exists.  ESTALE: another generation; ENOENT: no such point (a drop
@@ -149,10 +149,9 @@
  *     EEXIST: another point has that name; ESTALE, ENOENT as with drop.  No answer.
  * points <first id>
  *     Answer: "<generation> <next id>|-", then one line a point, oldest first:
- *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|- <tags>|- <sectors> <set uuid>|- <members>"
+ *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|- <tags>|- <sectors> <set uuid>|-"
  *     with validity INTERPOSE_VALIDITY_* (a checkpoint is always valid), <images> the number of image tables there
- *     are, <sectors> the length that the origin had, <set uuid> "-" if it was taken by itself,
- *     <members> how many the set was taken with, which may have gone.
+ *     are, <sectors> the length that the origin had, <set uuid> the same for all of a set.
  * changed <generation> <since id> <until id>|now <first sector>
  *     What was perhaps written between two points (never less than what was, seldom more).
  *     Answer: "<generation> <next sector>|-", then one line a run, ascending: "<sector> <sectors>".

@@ -134,9 +134,10 @@ std::set<std::string> read_links(const Roots& roots)
 }
 
 /// What an image tells of its point, where the origin tells nothing any more.
-std::optional<Point> ended_point(const DmInfo& image, const Table& table, const InterposeImage& line)
+std::optional<Point> ended_point(
+    const DmInfo& image, const Table& table, const InterposeImage& line, const std::optional<DmName>& origin)
 {
-    const auto name = point_of_image_name(image.name.text());
+    const auto name = point_of_image_name(image.name.text(), image.uuid, origin);
     const auto uuid = point_of_image_uuid(image.uuid);
     if (!name || !uuid || !line.point)
         return std::nullopt;
@@ -147,7 +148,7 @@ std::optional<Point> ended_point(const DmInfo& image, const Table& table, const 
 void add_ended_points(OriginState& origin)
 {
     for (const ImageState& image : origin.images)
-        if (auto point = ended_point(image.info, image.table, image.line))
+        if (auto point = ended_point(image.info, image.table, image.line, origin.device()))
             origin.points.push_back(std::move(*point));
     std::sort(origin.points.begin(), origin.points.end(), [](const Point& a, const Point& b) { return a.id < b.id; });
 }
@@ -155,7 +156,7 @@ void add_ended_points(OriginState& origin)
 /// What an image tells of an origin that has lost its table; a valid one's has not, even if it was not found.
 void add_gone(Machine& machine, Dm& dm, const DeviceState& device, const InterposeImage& line, const Roots& roots)
 {
-    auto point = ended_point(device.info, device.table, line);
+    auto point = ended_point(device.info, device.table, line, std::nullopt);
     if (!point)
         return;
     const ImageStatus status = parse_image_status(status_text(dm, device.info.name));
@@ -393,8 +394,7 @@ std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)
         return std::nullopt;
     const Table table = dm.table(info->name);
     const auto* line = only_line<InterposeImage>(table);
-    const auto point = point_of_image_name(info->name.text());
-    if (line == nullptr || !point)
+    if (line == nullptr)
         return std::nullopt;
     for (const DmName& name : dm.list()) {
         const auto device = read_device(dm, name);
@@ -404,14 +404,10 @@ std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)
         const auto base =
             device->info.uuid == top_uuid(origin->origin) ? read_device(dm, base_name(origin->origin)) : std::nullopt;
         const auto live = base ? live_above(base->table, {}) : std::nullopt;
-        // The image of one in a set has its device's name behind.
-        const Point* known = nullptr;
-        const Points points = read_points(dm, name);
-        for (const Point& other : points.points)
-            if (other.uuid == point_of_image_uuid(info->uuid))
-                known = &other;
-        return ImageNames{
-            (known != nullptr ? known->name : *point).text(), link_component(live ? DmName(live->name()) : name)};
+        const DmName origin_name = live ? DmName(live->name()) : name;
+        if (const auto point = point_of_image_name(info->name.text(), info->uuid, origin_name))
+            return ImageNames{point->text(), link_component(origin_name)};
+        return std::nullopt;
     }
     return std::nullopt;
 }

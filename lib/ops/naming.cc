@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace dmsnap {
@@ -13,6 +14,7 @@ namespace {
 constexpr std::string_view base_suffix = "-base";
 constexpr std::string_view top_suffix = "-top";
 constexpr std::string_view image_name_prefix = "dmsnap-";
+constexpr std::string_view set_suffix = "-set";
 
 std::string image_uuid_prefix() { return std::string(uuid_prefix) + "SNAP-"; }
 
@@ -70,14 +72,26 @@ DmName image_name_in_set(const PointName& point, const DmName& origin)
     }
 }
 
-std::string image_uuid(const Uuid& point) { return image_uuid_prefix() + point.text(); }
+std::string image_uuid(const Uuid& point, bool in_set)
+{
+    return image_uuid_prefix() + point.text() + std::string(in_set ? set_suffix : "");
+}
 
-std::optional<PointName> point_of_image_name(std::string_view name)
+std::optional<PointName> point_of_image_name(
+    std::string_view name, std::string_view uuid, const std::optional<DmName>& origin)
 {
     if (!name.starts_with(image_name_prefix))
         return std::nullopt;
+    name.remove_prefix(image_name_prefix.size());
+    const std::string behind = origin ? "-" + origin->text() : std::string();
+    if (uuid.ends_with(set_suffix) && name.size() > behind.size() && name.ends_with(behind))
+        name.remove_suffix(behind.size());
+    std::string text(name);
+    std::replace_if(
+        text.begin(), text.end(),
+        [](char c) { return !safe_in_link(c) || c == '#' || c == ':' || c == '=' || c == '@'; }, '_');
     try {
-        return PointName(std::string(name.substr(image_name_prefix.size())));
+        return PointName(text);
     } catch (const Error&) {
         return std::nullopt;
     }
@@ -86,7 +100,12 @@ std::optional<PointName> point_of_image_name(std::string_view name)
 std::optional<Uuid> point_of_image_uuid(std::string_view uuid)
 {
     const std::string prefix = image_uuid_prefix();
-    return uuid.starts_with(prefix) ? Uuid::from_text(uuid.substr(prefix.size())) : std::nullopt;
+    if (!uuid.starts_with(prefix))
+        return std::nullopt;
+    uuid.remove_prefix(prefix.size());
+    if (uuid.ends_with(set_suffix))
+        uuid.remove_suffix(set_suffix.size());
+    return Uuid::from_text(uuid);
 }
 
 std::string link_component(const DmName& device)

@@ -33,13 +33,16 @@ bool is_top(std::string_view uuid);
 DmName store_name(const Uuid& store);
 std::string store_uuid(const Uuid& store);
 
-/// "dmsnap-NAME", or of a point in a set "dmsnap-NAME-DEVICE"; "DMSNAP-SNAP-POINT".  Throws Error (Fault::usage) for a
-/// point's name that is too long for a device's.
+/// "dmsnap-NAME", or of a point in a set "dmsnap-NAME-DEVICE".  Throws Error (Fault::usage) for a point's name that is too
+/// long for a device's.
 DmName image_name(const PointName& point);
 DmName image_name_in_set(const PointName& point, const DmName& origin);
-std::string image_uuid(const Uuid& point);
-/// What an image's name and uuid say; nothing if they are not of this form.
-std::optional<PointName> point_of_image_name(std::string_view name);
+/// "DMSNAP-SNAP-POINT", or of a point in a set "DMSNAP-SNAP-POINT-set"
+std::string image_uuid(const Uuid& point, bool in_set);
+/// What an image's name and uuid say; nothing if they are not of this form.  With its origin's name unknown, the name of one
+/// in a set has that behind; what no point's name can have is a '_'.
+std::optional<PointName> point_of_image_name(
+    std::string_view name, std::string_view uuid, const std::optional<DmName>& origin);
 std::optional<Uuid> point_of_image_uuid(std::string_view uuid);
 
 /// A device-mapper name as a part of a path: what udev would not take in a link is \xNN.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
 
 namespace dmsnap {
 namespace {
@@ -103,9 +104,15 @@ void require_image_free(
 Plan plan_remove_image(const Machine& machine, const ImageState& image)
 {
     Plan plan;
+    std::set<std::string> others;
+    for (const OriginState& origin : machine.origins)
+        for (const Point& point : origin.points)
+            if (const ImageState* other = origin.image_of(point);
+                other != nullptr && other->info.uuid != image.info.uuid)
+                others.insert(image_link(point.name, origin.device()));
     // By what is there: of an origin that is gone nobody knows the name any more.
     for (const std::string& link : machine.links)
-        if (is_link_of(link, image.info.name))
+        if (is_link_of(link, image.info.name) && !others.contains(link))
             plan.push_back(RemoveLink{link, image.info.name});
     plan.push_back(Remove{image.as_created()});
     return plan;

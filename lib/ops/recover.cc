@@ -174,28 +174,10 @@ private:
             leave_unused_store(origin);
     }
 
-    /// A set is made and removed as a whole: who removes one, or undoes it, begins with the images.
-    bool is_half_removed(const OriginState& origin, const Point& point) const
+    /// Attached for the sake of a first point that was never taken.
+    static bool without_purpose(const OriginState& origin)
     {
-        if (!point.set || point.kind != PointKind::snapshot || origin.image_of(point) != nullptr ||
-            !machine_.unread.empty())
-            return false;
-        const auto has_member = [&](const OriginState& other) {
-            return std::any_of(
-                other.points.begin(), other.points.end(), [&](const Point& p) { return p.set == point.set; });
-        };
-        return static_cast<std::uint64_t>(std::count_if(machine_.origins.begin(), machine_.origins.end(), has_member)) <
-               point.set_members;
-    }
-
-    /// Attached for the sake of a first point that was never taken, or is being removed.
-    bool without_purpose(const OriginState& origin) const
-    {
-        const auto& details = origin.status.details;
-        if (!origin.line.provisional || !details)
-            return false;
-        return details->last_id == 0 ||
-               (details->last_id == 1 && origin.points.size() == 1 && is_half_removed(origin, origin.points.front()));
+        return origin.line.provisional && origin.status.details && origin.status.details->last_id == 0;
     }
 
     /// Also of invalid snapshots, so that a create with another store, dead before its point, ends where it began.
@@ -335,10 +317,7 @@ private:
     void make_images(const OriginState& origin)
     {
         for (const Point& point : origin.points)
-            if (is_half_removed(origin, point))
-                repair(origin.name(), fmt::format("what is left of the set \"{}\"", point.name.text()), "removed",
-                    {Drop{origin.name(), origin.id_of(point)}});
-            else if (point.kind == PointKind::snapshot && point.valid)
+            if (point.kind == PointKind::snapshot && point.valid)
                 make_image(origin, point);
     }
 
@@ -354,7 +333,7 @@ private:
                     "dmsetup rename it");
             else if (image == nullptr)
                 repair(origin.name(), fmt::format("no image of the snapshot \"{}\"", point.name.text()), "made",
-                    {Create{{name, image_uuid(point.uuid),
+                    {Create{{name, image_uuid(point.uuid, point.set.has_value()),
                         {{Sectors{0}, point.length.value_or(length(origin.table)),
                             InterposeImage{origin.line.origin, origin.id_of(point)}}},
                         Visibility::image, true}}});

@@ -82,7 +82,9 @@ std::vector<FoundPoint> find_points(const Machine& machine, const OriginState* o
     std::vector<FoundPoint> found;
     const auto search = [&](const OriginState& origin) {
         const auto is_wanted = [&](const Point& point) {
-            return id ? origin.id_of(point) == *id : uuid ? point.uuid == *uuid : point.name.text() == name;
+            return id     ? origin.id_of(point) == *id
+                   : uuid ? point.uuid == *uuid || point.set == uuid
+                          : point.name.text() == name;
         };
         if (const Point* point = find_if(origin, is_wanted))
             found.push_back({&origin, point});
@@ -102,12 +104,13 @@ std::vector<FoundPoint> find_points(const Machine& machine, const OriginState* o
             only != nullptr ? only->device().text() + " has no such point" : "there is no such point",
             "dmsnap list shows what there is")
             .as(by_name ? Fault::failed : Fault::chain_broken);
-    if (!one_set(found))
+    const auto is_another = [&](const FoundPoint& other) { return !one_set({found.front(), other}); };
+    if (const auto other = std::find_if(found.begin() + 1, found.end(), is_another); other != found.end())
         throw Error(name, "find it",
-            fmt::format("{} and {} have a point of that name", found[0].origin->device().text(),
-                found[1].origin->device().text()),
-            fmt::format("{}:{}, or the uuid that dmsnap list -o snap_name,origin,snap_uuid shows",
-                found[0].origin->device().text(), name));
+            fmt::format("{} and {} have a point of that name", found.front().origin->device().text(),
+                other->origin->device().text()),
+            fmt::format("{}:{}, or a uuid that dmsnap list -o snap_name,origin,snap_uuid,snap_set shows",
+                found.front().origin->device().text(), name));
     return found;
 }
 

@@ -21,7 +21,7 @@ struct FoundPoint {
 /// plan: there is nothing to do.  Throws Error while the image of one is in use.
 Plan plan_remove(const Machine& machine, const std::vector<FoundPoint>& points, bool keep_point);
 
-/// Finds "NAME", a point's uuid or "GENERATION:ID" on any origin, or on `only` if that is given: one point, or all there are
+/// Finds "NAME", a point's or a set's uuid or "GENERATION:ID" on any origin, or on `only` if that is given: one point, or all there are
 /// of a set.  Throws Error if there is none, or there are others of that name; Fault::chain_broken if a uuid or an id means
 /// none, for it may have meant one.
 std::vector<FoundPoint> find_points(const Machine& machine, const OriginState* only, const std::string& name);

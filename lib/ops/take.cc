@@ -241,11 +241,14 @@ StorePlan plan_stores(
     Sectors granule = attachments.front().chunk;
     for (const Attachment& attached : attachments)
         granule = std::min(granule, attached.chunk);
+    const bool in_set = takers.size() > 1;
+    bool all_stay = in_set;
     for (std::size_t i = 0; i < takers.size(); ++i) {
         const Candidate& candidate = takers[i].candidate;
         const OriginState* origin = machine.find(candidate.block.number);
         // What keeps the others' data may well be a new store, but not for one that has data elsewhere.
-        const bool stays = takers.size() > 1 && origin != nullptr && origin->store() && has_valid_snapshots(*origin);
+        const bool stays = in_set && origin != nullptr && origin->store() && has_valid_snapshots(*origin);
+        all_stay = all_stay && stays;
         ChosenStore chosen = choose_store(machine, candidate, origin, stays ? std::nullopt : takers[i].store, granule);
         if (const StoreState* active = machine.find_store(chosen.uuid))
             require_apart(machine, candidate, *active);
@@ -262,14 +265,18 @@ StorePlan plan_stores(
     }
     for (const auto& [store, origins] : left)
         append(plan.close, plan_close_store(machine, origins, store));
+    if (takers.front().store && all_stay)
+        throw Error(takers.front().store->path, "use it as store", "all the devices keep their old data elsewhere",
+            "leave --store out");
     return plan;
 }
 
 Take take_of(const std::vector<Taker>& takers, const std::vector<Attachment>& attachments, const PointWish& wish)
 {
-    Take take{{}, {wish.kind, wish.name, {}, wish.data, wish.deadline, wish.tags}};
+    Take take{{}, {}, {wish.kind, wish.name, {}, wish.data, wish.deadline, wish.tags}};
     for (std::size_t i = 0; i < takers.size(); ++i) {
         take.names.push_back(attachments[i].name);
+        take.devices.push_back(takers[i].candidate.block.name());
         take.message.members.push_back({attachments[i].origin, takers[i].point, takers[i].candidate.freeze.devices});
     }
     return take;
@@ -279,7 +286,7 @@ Plan plan_image(
     const Machine& machine, const Taker& taker, const Attachment& attached, const PointWish& wish, bool in_set)
 {
     const DmName image = image_name_for(taker, wish, in_set);
-    Plan plan = {Create{{image, image_uuid(taker.point),
+    Plan plan = {Create{{image, image_uuid(taker.point, in_set),
         {{Sectors{0}, attached.length, InterposeImage{attached.origin, std::nullopt}}}, Visibility::image, true}}};
     if (!machine.udev)
         plan.push_back(MakeLink{image_link(wish.name, DmName(taker.candidate.block.name())), image});
@@ -308,8 +315,13 @@ Plan plan_take(const Machine& machine, const PointWish& wish, const std::vector<
     const bool in_set = takers.size() > 1;
     require_no_stack(takers, wish);
     std::vector<Attachment> attachments;
-    for (const Taker& taker : takers)
+    std::set<std::string> names;
+    for (const Taker& taker : takers) {
         attachments.push_back(plan_taker(machine, taker, wish, in_set));
+        if (!names.insert(taker.candidate.block.name()).second)
+            throw Error(taker.candidate.block.name(), operation_of(wish), "two of the devices have that name",
+                "one of the two alone");
+    }
 
     Plan plan;
     StorePlan stores;

@@ -108,7 +108,7 @@ private:
         const auto* take = std::get_if<Take>(&step);
         if (take == nullptr)
             return step;
-        Take rest{{}, take->message};
+        Take rest{{}, {}, take->message};
         rest.message.members.clear();
         for (std::size_t i = 0; i < take->names.size(); ++i)
             if (!is_attached_here(take->names[i])) {

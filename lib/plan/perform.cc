@@ -252,8 +252,8 @@ void perform(const SyncFilesystems& step, Execution& run) { run.host.sync_filesy
 std::string names_of(const Take& step)
 {
     std::string text;
-    for (const DmName& name : step.names)
-        text += (text.empty() ? "" : ", ") + name.text();
+    for (const std::string& device : step.devices)
+        text += (text.empty() ? "" : ", ") + device;
     return text;
 }
 
@@ -267,7 +267,7 @@ Error explained(const Error& error, const Take& step)
 {
     const TakeMessage& take = step.message;
     const auto because = [&](std::string reason, std::string next_step) {
-        if (step.names.size() > 1)
+        if (step.names.size() > 1 && error.number() != ECANCELED && error.number() != ENXIO)
             next_step += "; dmesg, which names the device";
         return Error(names_of(step), operation_of(take), std::move(reason), std::move(next_step));
     };

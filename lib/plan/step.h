@@ -115,7 +115,8 @@ struct SyncFilesystems {
 
 /// Undo: drop the points taken.  Later lines may name an origin's point "@taken".
 struct Take {
-    std::vector<DmName> names; ///< of the devices of the message's members
+    std::vector<DmName> names;        ///< of the devices that take messages, as the message's members
+    std::vector<std::string> devices; ///< what users call them
     TakeMessage message;
     bool operator==(const Take&) const = default;
 };

@@ -119,9 +119,8 @@ Point parse_point(std::string_view line)
     auto point_tags = tags(fields);
     const auto length = fields.empty() ? std::nullopt : std::optional(fields.sectors());
     const auto set = fields.empty() ? std::nullopt : fields.optional_uuid();
-    const auto set_members = fields.empty() ? 1 : fields.number();
     return Point{id, point_kind, valid, time, uuid, point_consistency, images, std::move(point_name),
-        std::move(point_data), std::move(point_tags), length, set, set_members};
+        std::move(point_data), std::move(point_tags), length, set};
 }
 
 std::string_view first_line(const std::vector<std::string_view>& all) { return all.empty() ? "" : all.front(); }
@@ -201,7 +200,7 @@ std::string to_text(const PointsPage& page)
             p.valid ? INTERPOSE_VALIDITY_VALID : INTERPOSE_VALIDITY_INVALID, p.time, p.uuid.text(),
             to_text(p.consistency), p.images, p.name.text(), or_none(to_hex(p.data)), or_none(p.tags.text()),
             p.length ? fmt::format(" {}", p.length->count) : "",
-            p.length ? fmt::format(" {} {}", p.set ? p.set->text() : INTERPOSE_NONE, p.set_members) : "");
+            p.length ? fmt::format(" {}", p.set ? p.set->text() : INTERPOSE_NONE) : "");
     return text;
 }
 

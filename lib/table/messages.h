@@ -113,7 +113,6 @@ struct Point {
     Tags tags = {};
     std::optional<Sectors> length = {}; ///< of the device then; nothing if that is not known
     std::optional<Uuid> set = {};       ///< those taken with it at one instant
-    std::uint64_t set_members = 1;      ///< how many these were; some may have gone
     bool operator==(const Point&) const = default;
 };
 

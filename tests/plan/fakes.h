@@ -524,11 +524,11 @@ private:
                 throw Error("origin", "take a point", ENODEV);
         }
         std::vector<TakeAnswer> answer;
-        const auto set = m.members.size() > 1 ? std::optional(m.members.front().point) : std::nullopt;
+        const auto set = m.members.size() > 1 ? std::optional(m.members.back().origin) : std::nullopt;
         for (const SetMember& member : m.members) {
             FakeOrigin& origin = origins.at(member.origin);
             origin.points.push_back({++origin.last_id, m.kind, true, 0, member.point, Consistency::fs, 0, m.name,
-                m.data, m.tags, length_of(line_of(member.origin)), set, m.members.size()});
+                m.data, m.tags, length_of(line_of(member.origin)), set});
             answer.push_back({{origin.generation, origin.last_id}, Consistency::fs});
         }
         return to_text(answer);

@@ -379,10 +379,10 @@ TEST_CASE("a set is taken by one message, and each of its images has its device'
         "sync    /home\n"
         "message vg-home  take cccccccc-3333-4333-8333-333333333333 snapshot s1 - 10000 253:0 - "
         "eeeeeeee-5555-4555-8555-555555555555/dddddddd-4444-4444-8444-444444444444/-\n"
-        "create  dmsnap-s1-vg-home  DMSNAP-SNAP-cccccccc-3333-4333-8333-333333333333 read-only  "
+        "create  dmsnap-s1-vg-home  DMSNAP-SNAP-cccccccc-3333-4333-8333-333333333333-set read-only  "
         "0 4096 interpose-image aaaaaaaa-1111-4111-8111-111111111111 @taken\n"
         "link    /dev/dmsnap/s1/vg-home  dmsnap-s1-vg-home\n"
-        "create  dmsnap-s1-vg-var  DMSNAP-SNAP-dddddddd-4444-4444-8444-444444444444 read-only  "
+        "create  dmsnap-s1-vg-var  DMSNAP-SNAP-dddddddd-4444-4444-8444-444444444444-set read-only  "
         "0 4096 interpose-image eeeeeeee-5555-4555-8555-555555555555 @taken\n"
         "link    /dev/dmsnap/s1/vg-var  dmsnap-s1-vg-var\n");
 }
@@ -408,8 +408,9 @@ TEST_CASE("the name of a set means all of it, and a device with the name one of 
     CHECK(plan_recover(machine).repairs.empty());
     const auto all = find_points(machine, nullptr, "s1");
     REQUIRE(all.size() == 2);
-    CHECK(all[0].point->set == P);
-    CHECK(all[1].point->set == P);
+    CHECK(all[0].point->set == R);
+    CHECK(all[1].point->set == R);
+    CHECK(find_points(machine, nullptr, R.text()).size() == 2);
     CHECK(find_points(machine, all[1].origin, "s1").size() == 1);
     CHECK(find_points(machine, nullptr, Q.text()).size() == 1);
 
