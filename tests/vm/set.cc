@@ -238,3 +238,37 @@ TEST_CASE("a filesystem that does not freeze in time keeps all of the set from i
         writer.stop();
     }
 }
+
+TEST_CASE("filesystems that depend on each other where nobody sees it are not left frozen", "[set-hidden]")
+{
+    const Partitions parts;
+    Filesystem below(parts.path(1), "ext4");
+    // A loop device over a file in an overlay, whose files are those of the partition: sysfs shows no way between them.
+    const std::string at = below.directory();
+    must({"sh", "-c",
+        fmt::format("mkdir {0}/upper {0}/work {0}/lower {0}/merged && "
+                    "mount -t overlay overlay -o lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work {0}/merged && "
+                    "truncate -s 64M {0}/merged/disk && losetup --find --show {0}/merged/disk >/tmp/hidden-loop",
+            at)});
+    const std::string loop = must({"sh", "-c", "printf %s \"$(cat /tmp/hidden-loop)\""});
+    {
+        Filesystem above(loop, "ext4");
+        const Result result = run_tool({"checkpoint", "-n", "c1", "--deadline", "3", parts.path(1), loop});
+        INFO(result.err);
+        CHECK(result.status == 5);
+        CHECK(result.err.find("took longer than 3000 ms") != std::string::npos);
+        // Neither is frozen, and each can be taken alone.
+        std::ofstream(above.directory() + "/file") << "x" << std::flush;
+        must({"timeout", "60", "sync", "--file-system", above.directory()});
+        must({"timeout", "60", "sync", "--file-system", at});
+        CHECK(points() == 0);
+        tool({"checkpoint", "-n", "c1", parts.path(1)});
+        tool({"checkpoint", "-n", "c2", loop});
+        CHECK(points() == 2);
+        // In this order the upper one is frozen first.
+        tool({"checkpoint", "-n", "c3", loop, parts.path(1)});
+        tool({"detach", loop, parts.path(1)});
+    }
+    must({"losetup", "--detach", loop});
+    must({"umount", at + "/merged"});
+}
