@@ -37,6 +37,19 @@ static int freeze_one(dev_t dev, struct file **handle, bool *ours, bool *has_fs)
 	return 0;
 }
 
+/* Thaws what is ours, when nobody asks any more whether the rest was frozen all the time. */
+static void give_back(struct interpose_frozen *frozen)
+{
+	while (frozen->nr) {
+		struct file *handle = frozen->handle[--frozen->nr];
+
+		if (frozen->ours[frozen->nr])
+			compat_bdev_thaw(file_bdev(handle));
+		bdev_fput(handle);
+	}
+	frozen->fs = 0;
+}
+
 struct freezing {
 	struct work_struct work;
 	struct completion done;
@@ -68,30 +81,32 @@ static int freeze_next(dev_t dev, struct interpose_frozen *frozen, ktime_t deadl
 	s64 left = max_t(s64, ktime_ms_delta(deadline, ktime_get()), 1);
 	struct freezing freezing = { .dev = dev };
 	unsigned int i;
+	bool late;
 
 	init_completion(&freezing.done);
 	INIT_WORK_ONSTACK(&freezing.work, freeze_work);
 	if (frozen->nr)
-		queue_work(interpose_point_wq, &freezing.work);
+		queue_work(interpose_freeze_wq, &freezing.work);
 	else
 		freeze_work(&freezing.work);
-	if (!wait_for_completion_timeout(&freezing.done, msecs_to_jiffies(left)))
-		interpose_thaw(frozen);
+	late = !wait_for_completion_timeout(&freezing.done, msecs_to_jiffies(left));
+	if (late)
+		give_back(frozen);
 	wait_for_completion(&freezing.done);
 	destroy_work_on_stack(&freezing.work);
 	if (freezing.error) {
-		interpose_thaw(frozen);
+		give_back(frozen);
 		return freezing.error;
 	}
 	i = frozen->nr++;
 	frozen->handle[i] = freezing.handle;
 	frozen->ours[i] = freezing.ours;
 	frozen->fs |= (u32)freezing.has_fs << i;
-	if (ktime_before(ktime_get(), deadline))
+	if (!late && ktime_before(ktime_get(), deadline))
 		return 0;
 	pr_warn("interpose: %u:%u of the freeze list was frozen too slowly\n", MAJOR(dev),
 		MINOR(dev));
-	interpose_thaw(frozen);
+	give_back(frozen);
 	return -ETIMEDOUT;
 }
 

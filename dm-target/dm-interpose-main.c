@@ -9,6 +9,7 @@
 
 struct workqueue_struct *interpose_wq;
 struct workqueue_struct *interpose_point_wq;
+struct workqueue_struct *interpose_freeze_wq;
 
 static struct target_type *const targets[] = {
 	&interpose_base_target,
@@ -48,9 +49,12 @@ static int __init interpose_init(void)
 	interpose_point_wq = alloc_workqueue("dm-interpose-point", WQ_UNBOUND, 0);
 	if (!interpose_point_wq)
 		goto destroy_wq;
+	interpose_freeze_wq = alloc_workqueue("dm-interpose-freeze", WQ_UNBOUND, 0);
+	if (!interpose_freeze_wq)
+		goto destroy_point_wq;
 	r = interpose_store_init();
 	if (r)
-		goto destroy_point_wq;
+		goto destroy_freeze_wq;
 	r = interpose_copy_init();
 	if (r)
 		goto exit_store;
@@ -68,6 +72,8 @@ exit_copy:
 	interpose_copy_exit();
 exit_store:
 	interpose_store_exit();
+destroy_freeze_wq:
+	destroy_workqueue(interpose_freeze_wq);
 destroy_point_wq:
 	destroy_workqueue(interpose_point_wq);
 destroy_wq:
@@ -79,6 +85,7 @@ static void __exit interpose_exit(void)
 {
 	unregister_targets(ARRAY_SIZE(targets));
 	destroy_workqueue(interpose_point_wq);
+	destroy_workqueue(interpose_freeze_wq);
 	destroy_workqueue(interpose_wq);
 	interpose_hook_exit();
 	interpose_copy_exit();

@@ -14,6 +14,7 @@
 
 extern struct workqueue_struct
 	*interpose_wq; /* the path of writes: nothing on it may wait for one */
+extern struct workqueue_struct *interpose_freeze_wq; /* filesystems that may not come to an end */
 extern struct workqueue_struct *interpose_point_wq; /* taking points, sweeping, events */
 
 #endif /* DM_INTERPOSE_MODULE_H */

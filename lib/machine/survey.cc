@@ -134,10 +134,9 @@ std::set<std::string> read_links(const Roots& roots)
 }
 
 /// What an image tells of its point, where the origin tells nothing any more.
-std::optional<Point> ended_point(
-    const DmInfo& image, const Table& table, const InterposeImage& line, const std::optional<DmName>& origin)
+std::optional<Point> ended_point(const DmInfo& image, const Table& table, const InterposeImage& line)
 {
-    const auto name = point_of_image_name(image.name.text(), image.uuid, origin);
+    const auto name = point_of_image_name(image.name.text(), image.uuid);
     const auto uuid = point_of_image_uuid(image.uuid);
     if (!name || !uuid || !line.point)
         return std::nullopt;
@@ -148,7 +147,7 @@ std::optional<Point> ended_point(
 void add_ended_points(OriginState& origin)
 {
     for (const ImageState& image : origin.images)
-        if (auto point = ended_point(image.info, image.table, image.line, origin.device()))
+        if (auto point = ended_point(image.info, image.table, image.line))
             origin.points.push_back(std::move(*point));
     std::sort(origin.points.begin(), origin.points.end(), [](const Point& a, const Point& b) { return a.id < b.id; });
 }
@@ -156,7 +155,7 @@ void add_ended_points(OriginState& origin)
 /// What an image tells of an origin that has lost its table; a valid one's has not, even if it was not found.
 void add_gone(Machine& machine, Dm& dm, const DeviceState& device, const InterposeImage& line, const Roots& roots)
 {
-    auto point = ended_point(device.info, device.table, line, std::nullopt);
+    auto point = ended_point(device.info, device.table, line);
     if (!point)
         return;
     const ImageStatus status = parse_image_status(status_text(dm, device.info.name));
@@ -177,8 +176,11 @@ FreezeFacts read_freeze_facts(const BlockDevice& block, const Roots& roots)
     for (const BlockDevice& device : freeze_list(block, roots)) {
         facts.devices.push_back(device.number);
         // One mount point is enough to reach a filesystem.
-        if (const auto mounts = mounts_of(device, roots); !mounts.empty())
+        if (const auto mounts = mounts_of(device, roots); !mounts.empty()) {
             facts.mount_points.push_back(mounts.front().target);
+            if (mounts.front().type == "btrfs")
+                facts.doubtful.insert(device.number);
+        }
         std::vector<BlockDevice> written = all_below(device, roots);
         written.push_back(device);
         for (const BlockDevice& part : written)
@@ -405,7 +407,7 @@ std::optional<ImageNames> read_image_names(Dm& dm, DeviceNumber image)
             device->info.uuid == top_uuid(origin->origin) ? read_device(dm, base_name(origin->origin)) : std::nullopt;
         const auto live = base ? live_above(base->table, {}) : std::nullopt;
         const DmName origin_name = live ? DmName(live->name()) : name;
-        if (const auto point = point_of_image_name(info->name.text(), info->uuid, origin_name))
+        if (const auto point = point_of_image_name(info->name.text(), info->uuid))
             return ImageNames{point->text(), link_component(origin_name)};
         return std::nullopt;
     }

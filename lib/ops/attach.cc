@@ -172,7 +172,8 @@ void require_no_overlap(const Machine& machine, const Candidate& candidate)
 bool is_frozen(const Candidate& candidate)
 {
     const auto& frozen = candidate.freeze.devices;
-    return std::find(frozen.begin(), frozen.end(), candidate.block.number) != frozen.end();
+    return std::find(frozen.begin(), frozen.end(), candidate.block.number) != frozen.end() &&
+           !candidate.freeze.doubtful.contains(candidate.block.number);
 }
 
 /// Whether writes may wait inside of its targets, where device-mapper does not count them.

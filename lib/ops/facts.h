@@ -145,6 +145,7 @@ struct FreezeFacts {
     std::vector<DeviceNumber> devices;     ///< top first
     std::vector<std::string> mount_points; ///< of all these
     std::vector<std::string> suspended;    ///< devices they write to that are: writing them out would wait
+    std::set<DeviceNumber> doubtful = {};  ///< those that the kernel may not reach by their device: btrfs
 };
 
 /// A device as it is now, attached or not.

@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view base_suffix = "-base";
 constexpr std::string_view top_suffix = "-top";
 constexpr std::string_view image_name_prefix = "dmsnap-";
-constexpr std::string_view set_suffix = "-set";
+constexpr std::string_view set_mark = "-set";
 
 std::string image_uuid_prefix() { return std::string(uuid_prefix) + "SNAP-"; }
 
@@ -72,24 +72,27 @@ DmName image_name_in_set(const PointName& point, const DmName& origin)
     }
 }
 
-std::string image_uuid(const Uuid& point, bool in_set)
+std::string image_uuid(const Uuid& point) { return image_uuid_prefix() + point.text(); }
+
+std::string image_uuid_in_set(const Uuid& point, const DmName& origin)
 {
-    return image_uuid_prefix() + point.text() + std::string(in_set ? set_suffix : "");
+    return fmt::format("{}{}{}", image_uuid(point), set_mark, origin.text().size());
 }
 
-std::optional<PointName> point_of_image_name(
-    std::string_view name, std::string_view uuid, const std::optional<DmName>& origin)
+std::optional<PointName> point_of_image_name(std::string_view name, std::string_view uuid)
 {
     if (!name.starts_with(image_name_prefix))
         return std::nullopt;
     name.remove_prefix(image_name_prefix.size());
-    const std::string behind = origin ? "-" + origin->text() : std::string();
-    if (uuid.ends_with(set_suffix) && name.size() > behind.size() && name.ends_with(behind))
-        name.remove_suffix(behind.size());
+    if (const auto mark = uuid.rfind(set_mark); mark != std::string_view::npos) {
+        const auto behind = parse_u64(uuid.substr(mark + set_mark.size())).value_or(0) + 1;
+        if (behind < name.size() && name[name.size() - behind] == '-')
+            name.remove_suffix(behind);
+    }
     std::string text(name);
     std::replace_if(
         text.begin(), text.end(),
-        [](char c) { return !safe_in_link(c) || c == '#' || c == ':' || c == '=' || c == '@'; }, '_');
+        [](char c) { return !safe_in_link(c) || std::string_view("#:=@").find(c) != std::string_view::npos; }, '_');
     try {
         return PointName(text);
     } catch (const Error&) {
@@ -103,9 +106,7 @@ std::optional<Uuid> point_of_image_uuid(std::string_view uuid)
     if (!uuid.starts_with(prefix))
         return std::nullopt;
     uuid.remove_prefix(prefix.size());
-    if (uuid.ends_with(set_suffix))
-        uuid.remove_suffix(set_suffix.size());
-    return Uuid::from_text(uuid);
+    return Uuid::from_text(uuid.substr(0, uuid.find(set_mark)));
 }
 
 std::string link_component(const DmName& device)

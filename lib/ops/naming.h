@@ -37,12 +37,12 @@ std::string store_uuid(const Uuid& store);
 /// long for a device's.
 DmName image_name(const PointName& point);
 DmName image_name_in_set(const PointName& point, const DmName& origin);
-/// "DMSNAP-SNAP-POINT", or of a point in a set "DMSNAP-SNAP-POINT-set"
-std::string image_uuid(const Uuid& point, bool in_set);
-/// What an image's name and uuid say; nothing if they are not of this form.  With its origin's name unknown, the name of one
-/// in a set has that behind; what no point's name can have is a '_'.
-std::optional<PointName> point_of_image_name(
-    std::string_view name, std::string_view uuid, const std::optional<DmName>& origin);
+/// "DMSNAP-SNAP-POINT", or of a point in a set "DMSNAP-SNAP-POINT-setN", N telling how long its origin's name is: what is
+/// left when nobody knows that any more.
+std::string image_uuid(const Uuid& point);
+std::string image_uuid_in_set(const Uuid& point, const DmName& origin);
+/// What an image's name and uuid say; nothing if they are not of this form.  What no point's name can have is a '_'.
+std::optional<PointName> point_of_image_name(std::string_view name, std::string_view uuid);
 std::optional<Uuid> point_of_image_uuid(std::string_view uuid);
 
 /// A device-mapper name as a part of a path: what udev would not take in a link is \xNN.

@@ -68,6 +68,11 @@ DmName image_name_of(const OriginState& origin, const Point& point)
     return point.set ? image_name_in_set(point.name, origin.device()) : image_name(point.name);
 }
 
+std::string image_uuid_of(const OriginState& origin, const Point& point)
+{
+    return point.set ? image_uuid_in_set(point.uuid, origin.device()) : image_uuid(point.uuid);
+}
+
 void require_name_unique(const Machine& machine, const OriginState* origin, const PointName& name,
     const std::optional<Uuid>& set, const std::string& subject, const std::string& operation)
 {

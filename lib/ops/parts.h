@@ -21,6 +21,7 @@ void require_freezable(const Candidate& candidate, const std::string& operation)
 bool has_valid_snapshots(const OriginState& origin);
 /// What the image of a snapshot is called, or will be.
 DmName image_name_of(const OriginState& origin, const Point& point);
+std::string image_uuid_of(const OriginState& origin, const Point& point);
 /// Throws Error if a snapshot on another device has the name, unless it is one of `set`.
 void require_name_unique(const Machine& machine, const OriginState* origin, const PointName& name,
     const std::optional<Uuid>& set, const std::string& subject, const std::string& operation);

@@ -333,7 +333,7 @@ private:
                     "dmsetup rename it");
             else if (image == nullptr)
                 repair(origin.name(), fmt::format("no image of the snapshot \"{}\"", point.name.text()), "made",
-                    {Create{{name, image_uuid(point.uuid, point.set.has_value()),
+                    {Create{{name, image_uuid_of(origin, point),
                         {{Sectors{0}, point.length.value_or(length(origin.table)),
                             InterposeImage{origin.line.origin, origin.id_of(point)}}},
                         Visibility::image, true}}});

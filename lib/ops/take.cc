@@ -233,6 +233,12 @@ struct StorePlan {
     Plan close; ///< those that nobody needs any more
 };
 
+bool is_wished(const Machine& machine, const Taker& taker, const Uuid& store)
+{
+    const StoreState* active = taker.store ? machine.find_store_on(taker.store->facts.device.number) : nullptr;
+    return active != nullptr && active->status.store == store;
+}
+
 StorePlan plan_stores(
     const Machine& machine, const std::vector<Taker>& takers, const std::vector<Attachment>& attachments)
 {
@@ -242,16 +248,16 @@ StorePlan plan_stores(
     for (const Attachment& attached : attachments)
         granule = std::min(granule, attached.chunk);
     const bool in_set = takers.size() > 1;
-    bool all_stay = in_set;
+    bool unused = takers.front().store.has_value(); // the one that is wished for
     for (std::size_t i = 0; i < takers.size(); ++i) {
         const Candidate& candidate = takers[i].candidate;
         const OriginState* origin = machine.find(candidate.block.number);
         // What keeps the others' data may well be a new store, but not for one that has data elsewhere.
         const bool stays = in_set && origin != nullptr && origin->store() && has_valid_snapshots(*origin);
-        all_stay = all_stay && stays;
         ChosenStore chosen = choose_store(machine, candidate, origin, stays ? std::nullopt : takers[i].store, granule);
         if (const StoreState* active = machine.find_store(chosen.uuid))
             require_apart(machine, candidate, *active);
+        unused = unused && stays && !is_wished(machine, takers[i], chosen.uuid);
         require_store_works(machine, chosen.uuid);
         require_store_free_to_change(origin, chosen.uuid, machine);
         if (plan.prepare.empty())
@@ -265,7 +271,7 @@ StorePlan plan_stores(
     }
     for (const auto& [store, origins] : left)
         append(plan.close, plan_close_store(machine, origins, store));
-    if (takers.front().store && all_stay)
+    if (unused)
         throw Error(takers.front().store->path, "use it as store", "all the devices keep their old data elsewhere",
             "leave --store out");
     return plan;
@@ -286,10 +292,11 @@ Plan plan_image(
     const Machine& machine, const Taker& taker, const Attachment& attached, const PointWish& wish, bool in_set)
 {
     const DmName image = image_name_for(taker, wish, in_set);
-    Plan plan = {Create{{image, image_uuid(taker.point, in_set),
+    const DmName origin(taker.candidate.block.name());
+    Plan plan = {Create{{image, in_set ? image_uuid_in_set(taker.point, origin) : image_uuid(taker.point),
         {{Sectors{0}, attached.length, InterposeImage{attached.origin, std::nullopt}}}, Visibility::image, true}}};
     if (!machine.udev)
-        plan.push_back(MakeLink{image_link(wish.name, DmName(taker.candidate.block.name())), image});
+        plan.push_back(MakeLink{image_link(wish.name, origin), image});
     return plan;
 }
 

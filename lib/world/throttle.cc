@@ -9,6 +9,7 @@
 #include <fstream>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 namespace fs = std::filesystem;
 
@@ -47,20 +48,32 @@ bool limits(const fs::path& group, const std::string& disk)
     return false;
 }
 
+/// Groups come and go meanwhile: one that cannot be read any more limits nothing, and hides no other.
+std::string find_limit_below(const fs::path& group, const std::string& disk)
+{
+    if (limits(group, disk))
+        return group.string();
+    std::error_code error;
+    std::vector<fs::path> children;
+    for (fs::directory_iterator child(group, error); !error && child != fs::directory_iterator();
+         child.increment(error)) {
+        std::error_code gone;
+        if (child->is_directory(gone) && !child->is_symlink(gone))
+            children.push_back(child->path());
+    }
+    for (const fs::path& child : children)
+        if (std::string found = find_limit_below(child, disk); !found.empty())
+            return found;
+    return {};
+}
+
 } // namespace
 
 std::string find_write_limit(const BlockDevice& device, const Roots& roots)
 {
-    const std::string disk = device.disk.value_or(device.number).text();
     const fs::path top = roots.sys / "fs/cgroup";
-    std::error_code error;
-    // Groups come and go meanwhile.
-    const auto options = fs::directory_options::skip_permission_denied;
-    for (auto entry = fs::recursive_directory_iterator(top, options, error);
-         !error && entry != fs::recursive_directory_iterator(); entry.increment(error))
-        if (entry->is_directory(error) && limits(entry->path(), disk))
-            return "/" + entry->path().lexically_relative(top).string();
-    return {};
+    const std::string found = find_limit_below(top, device.disk.value_or(device.number).text());
+    return found.empty() ? found : "/" + fs::path(found).lexically_relative(top).string();
 }
 
 } // namespace dmsnap

@@ -379,10 +379,10 @@ TEST_CASE("a set is taken by one message, and each of its images has its device'
         "sync    /home\n"
         "message vg-home  take cccccccc-3333-4333-8333-333333333333 snapshot s1 - 10000 253:0 - "
         "eeeeeeee-5555-4555-8555-555555555555/dddddddd-4444-4444-8444-444444444444/-\n"
-        "create  dmsnap-s1-vg-home  DMSNAP-SNAP-cccccccc-3333-4333-8333-333333333333-set read-only  "
+        "create  dmsnap-s1-vg-home  DMSNAP-SNAP-cccccccc-3333-4333-8333-333333333333-set7 read-only  "
         "0 4096 interpose-image aaaaaaaa-1111-4111-8111-111111111111 @taken\n"
         "link    /dev/dmsnap/s1/vg-home  dmsnap-s1-vg-home\n"
-        "create  dmsnap-s1-vg-var  DMSNAP-SNAP-dddddddd-4444-4444-8444-444444444444-set read-only  "
+        "create  dmsnap-s1-vg-var  DMSNAP-SNAP-dddddddd-4444-4444-8444-444444444444-set6 read-only  "
         "0 4096 interpose-image eeeeeeee-5555-4555-8555-555555555555 @taken\n"
         "link    /dev/dmsnap/s1/vg-var  dmsnap-s1-vg-var\n");
 }
@@ -435,6 +435,27 @@ TEST_CASE("the name of a set means all of it, and a device with the name one of 
     REQUIRE(world.run(plan_remove(machine, all, false)).done());
     CHECK(plan_recover(world.machine()).repairs.empty());
     CHECK(world.dm.devices.count(store_name(S)) == 0);
+}
+
+TEST_CASE("a set may name the store that all of it uses, and none that nobody would use", "[plan]")
+{
+    World world = world_with_set();
+    CHECK(reason_of([&] { plan_set(world, snapshot_wish("s2", P), store_wish()); }) == "no error");
+    StoreWish other = store_wish();
+    other.facts.device.number = {8, 112};
+    CHECK(reason_of([&] { plan_set(world, snapshot_wish("s2", P), other); }) ==
+          "all the devices keep their old data elsewhere");
+}
+
+TEST_CASE("an image of a set whose device is gone is still known by the point's name", "[plan]")
+{
+    World world = world_with_set();
+    world.dm.load(DmName("vg-var"), parse_table("0 4096 linear 8:64 0\n"));
+    world.dm.resume(DmName("vg-var"), Visibility::public_device);
+    const Machine machine = world.machine();
+    REQUIRE(machine.gone.size() == 1);
+    CHECK(machine.gone.front().points.at(0).name.text() == "s1");
+    CHECK(machine.gone.front().points.at(0).uuid == Q);
 }
 
 TEST_CASE("one of a set that is removed leaves the others and their store", "[plan]")
