@@ -244,20 +244,20 @@ static int origin_obstacle(struct interpose_origin *origin,
 	return origin->shelf ? interpose_shelf_ready(origin->shelf) : -ENODEV;
 }
 
+/* The live device of a member. */
+static dev_t part_device(const struct take_part *part)
+{
+	const struct interpose_origin *origin = part->member->origin;
+
+	return interpose_hook_device(origin) ?: disk_devt(dm_disk(origin->md));
+}
+
 /* What the error of a set is about, the log alone can tell. */
 static void blame(const struct take *take, const struct take_part *part, int error)
 {
-	struct interpose_origin *origin = part->member->origin;
-	dev_t live = interpose_hook_device(origin);
-
-	if (!error || take->request.nr == 1)
-		return;
-	if (live)
-		pr_warn("interpose: %u:%u: no point of the set was taken: error %d\n", MAJOR(live),
-			MINOR(live), error);
-	else
-		pr_warn("interpose: %s: no point of the set was taken: error %d\n", origin->name,
-			error);
+	if (error && take->request.nr > 1)
+		pr_warn("interpose: %u:%u: no point of the set was taken: error %d\n",
+			MAJOR(part_device(part)), MINOR(part_device(part)), error);
 }
 
 /* Context: origin->change of all. */
@@ -365,8 +365,9 @@ static int part_close(const struct take *take, const struct take_part *part)
 	int r = interpose_gate_close(origin, take->deadline);
 
 	if (r)
-		pr_warn("interpose: %s: no point was taken: writes do not end, %u held for copies, others in the base\n",
-			origin->name, READ_ONCE(origin->nr_waiting));
+		pr_warn("interpose: %u:%u: no point was taken: writes do not end, %u held for copies, others in the base\n",
+			MAJOR(part_device(part)), MINOR(part_device(part)),
+			READ_ONCE(origin->nr_waiting));
 	return r;
 }
 

@@ -168,7 +168,8 @@ void require_no_overlap(const Machine& machine, const Candidate& candidate)
                 fmt::format("dmsnap detach {} first", shell_word(origin.device().text())));
 }
 
-/// Whether all writes to it are a mounted filesystem's: frozen, it has none under way anywhere.
+/// Whether all writes to it are those of a mounted filesystem that the kernel surely reaches: frozen, it has none under
+/// way anywhere.
 bool is_frozen(const Candidate& candidate)
 {
     const auto& frozen = candidate.freeze.devices;
@@ -401,8 +402,7 @@ Plan leave(const OriginState& origin)
 {
     if (origin.live) {
         Plan plan;
-        // With a module of another interface nobody knows.
-        // Of one that was lost, writes may still be on their way back.
+        // Of one that was lost, writes may still be on their way back; with a module of another interface nobody knows.
         if (origin.hooked() || origin.lost() || !origin.status.details)
             plan.push_back(Unhook{origin.name(), origin.device().text(), {}});
         plan.push_back(Remove{origin.as_created()});

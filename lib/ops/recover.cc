@@ -32,6 +32,12 @@ const std::string& base_health(const DeviceState& base)
     return base.table.empty() ? base.loaded_health : base.health;
 }
 
+/// Attached for the sake of a first point that was never taken.
+bool without_purpose(const OriginState& origin)
+{
+    return origin.line.provisional && origin.status.details && origin.status.details->last_id == 0;
+}
+
 class Finder {
 public:
     explicit Finder(const Machine& machine) : machine_(machine) {}
@@ -172,12 +178,6 @@ private:
             undo_first_attach(origin, false);
         else
             leave_unused_store(origin);
-    }
-
-    /// Attached for the sake of a first point that was never taken.
-    static bool without_purpose(const OriginState& origin)
-    {
-        return origin.line.provisional && origin.status.details && origin.status.details->last_id == 0;
     }
 
     /// Also of invalid snapshots, so that a create with another store, dead before its point, ends where it began.

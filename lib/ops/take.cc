@@ -182,8 +182,9 @@ void require_store_free_to_change(const OriginState* origin, const Uuid& wanted,
             "its invalid snapshots still have images in the present one", "dmsnap remove" + invalid + ", then again");
 }
 
-/// Of a set, no member may lie on another: what the lower one is frozen for, the upper one would wait for.
-void require_no_stack(const std::vector<Taker>& takers, const PointWish& wish)
+/// Of a set, no member may lie on another: what the lower one is frozen for, the upper one would wait for.  Nor may two have
+/// one name, which their images would share.
+void require_set(const std::vector<Taker>& takers, const PointWish& wish)
 {
     if (takers.size() > INTERPOSE_SET_MAX)
         throw Error(fmt::format("{} devices", takers.size()), operation_of(wish),
@@ -195,6 +196,11 @@ void require_no_stack(const std::vector<Taker>& takers, const PointWish& wish)
                 throw Error(upper.candidate.block.name(), operation_of(wish),
                     fmt::format("it lies on {}, which is to have the same point", lower.candidate.block.name()),
                     "one of the two alone");
+    std::set<std::string> names;
+    for (const Taker& taker : takers)
+        if (!names.insert(taker.candidate.block.name()).second)
+            throw Error(taker.candidate.block.name(), operation_of(wish), "two of the devices have that name",
+                "one of the two alone");
     std::set<DeviceNumber> frozen;
     for (const Taker& taker : takers)
         frozen.insert(taker.candidate.freeze.devices.begin(), taker.candidate.freeze.devices.end());
@@ -226,18 +232,35 @@ Attachment plan_taker(const Machine& machine, const Taker& taker, const PointWis
         {.chunk = taker.chunk, .via = taker.via, .deadline = wish.deadline, .purpose = AttachFor::first_point});
 }
 
+/// The store that a device's old data has to stay in, whatever the others of a set are to use; nothing if it is free.
+std::optional<Uuid> kept_store(const Machine& machine, const Taker& taker)
+{
+    const OriginState* origin = machine.find(taker.candidate.block.number);
+    return origin != nullptr && has_valid_snapshots(*origin) ? origin->store() : std::nullopt;
+}
+
+/// Throws Error if a store is wished for that none of a set would use.
+void require_store_wanted(const Machine& machine, const std::vector<Taker>& takers)
+{
+    const auto& wish = takers.front().store;
+    if (!wish || takers.size() == 1)
+        return;
+    const StoreState* wished = machine.find_store_on(wish->facts.device.number);
+    const auto stays_elsewhere = [&](const Taker& taker) {
+        const auto kept = kept_store(machine, taker);
+        return kept && (wished == nullptr || wished->status.store != *kept);
+    };
+    if (std::all_of(takers.begin(), takers.end(), stays_elsewhere))
+        throw Error(
+            wish->path, "use it as store", "all the devices keep their old data elsewhere", "leave --store out");
+}
+
 /// What is to be done about stores, in this order with the attaching between the first two.
 struct StorePlan {
     Plan prepare;
     Plan use;
     Plan close; ///< those that nobody needs any more
 };
-
-bool is_wished(const Machine& machine, const Taker& taker, const Uuid& store)
-{
-    const StoreState* active = taker.store ? machine.find_store_on(taker.store->facts.device.number) : nullptr;
-    return active != nullptr && active->status.store == store;
-}
 
 StorePlan plan_stores(
     const Machine& machine, const std::vector<Taker>& takers, const std::vector<Attachment>& attachments)
@@ -247,17 +270,14 @@ StorePlan plan_stores(
     Sectors granule = attachments.front().chunk;
     for (const Attachment& attached : attachments)
         granule = std::min(granule, attached.chunk);
-    const bool in_set = takers.size() > 1;
-    bool unused = takers.front().store.has_value(); // the one that is wished for
+    require_store_wanted(machine, takers);
     for (std::size_t i = 0; i < takers.size(); ++i) {
         const Candidate& candidate = takers[i].candidate;
         const OriginState* origin = machine.find(candidate.block.number);
-        // What keeps the others' data may well be a new store, but not for one that has data elsewhere.
-        const bool stays = in_set && origin != nullptr && origin->store() && has_valid_snapshots(*origin);
+        const bool stays = takers.size() > 1 && kept_store(machine, takers[i]);
         ChosenStore chosen = choose_store(machine, candidate, origin, stays ? std::nullopt : takers[i].store, granule);
         if (const StoreState* active = machine.find_store(chosen.uuid))
             require_apart(machine, candidate, *active);
-        unused = unused && stays && !is_wished(machine, takers[i], chosen.uuid);
         require_store_works(machine, chosen.uuid);
         require_store_free_to_change(origin, chosen.uuid, machine);
         if (plan.prepare.empty())
@@ -271,9 +291,6 @@ StorePlan plan_stores(
     }
     for (const auto& [store, origins] : left)
         append(plan.close, plan_close_store(machine, origins, store));
-    if (unused)
-        throw Error(takers.front().store->path, "use it as store", "all the devices keep their old data elsewhere",
-            "leave --store out");
     return plan;
 }
 
@@ -320,15 +337,10 @@ bool may_pass(const StoreFacts& facts)
 Plan plan_take(const Machine& machine, const PointWish& wish, const std::vector<Taker>& takers)
 {
     const bool in_set = takers.size() > 1;
-    require_no_stack(takers, wish);
+    require_set(takers, wish);
     std::vector<Attachment> attachments;
-    std::set<std::string> names;
-    for (const Taker& taker : takers) {
+    for (const Taker& taker : takers)
         attachments.push_back(plan_taker(machine, taker, wish, in_set));
-        if (!names.insert(taker.candidate.block.name()).second)
-            throw Error(taker.candidate.block.name(), operation_of(wish), "two of the devices have that name",
-                "one of the two alone");
-    }
 
     Plan plan;
     StorePlan stores;

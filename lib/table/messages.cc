@@ -144,8 +144,11 @@ std::string to_text(const Message& message)
 
 std::vector<TakeAnswer> parse_take_answer(std::string_view answer)
 {
+    const auto all = lines(answer);
+    if (all.empty())
+        throw FieldReader("answer to " INTERPOSE_MSG_TAKE, answer).bad("it is empty");
     std::vector<TakeAnswer> taken;
-    for (std::string_view line : lines(answer)) {
+    for (std::string_view line : all) {
         FieldReader fields("answer to " INTERPOSE_MSG_TAKE, line);
         const auto generation = fields.uuid();
         const auto id = fields.number();

@@ -264,6 +264,8 @@ TEST_CASE("what the hook cannot see rightly is refused", "[plan]")
     CHECK(refused(world, candidate).starts_with("the control group /slow limits writes to it"));
     candidate.freeze.devices = {candidate.block.number};
     CHECK(refused(world, candidate).empty());
+    candidate.freeze.doubtful = {candidate.block.number};
+    CHECK(refused(world, candidate).starts_with("the control group /slow limits writes to it"));
     candidate = world.candidate();
     candidate.multipath = true;
     CHECK(refused(world, candidate).starts_with("it is one path of a multipath device"));

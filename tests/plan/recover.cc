@@ -169,6 +169,33 @@ void check_recovered(World& world, const Ends& ends)
 
 bool is_of_set(const Scenario& scenario) { return std::string_view(scenario.name).find("a set") != std::string::npos; }
 
+/// Each call fails, and the program dies at each moment of what follows; `check` sees what that leaves.
+void for_each_death_undoing(const Scenario& scenario, const Ends& ends, const std::function<void(World& world)>& check)
+{
+    for (unsigned call = 1; call <= ends.moments / 2; ++call)
+        for (unsigned moment = 1;; ++moment) {
+            INFO(scenario.name << ", call " << call << " fails, dies at moment " << moment);
+            World world = scenario.make();
+            const Plan plan = scenario.plan(world);
+            world.dm.trouble.fail_at(world.dm.trouble.calls() + call);
+            world.dm.trouble.die_at(moment);
+            try {
+                world.run(plan);
+                break; // it has come to its end before
+            } catch (const Killed&) {
+            }
+            check(world);
+        }
+}
+
+std::optional<FoundPoint> any_point(const Machine& machine)
+{
+    for (const OriginState& origin : machine.origins)
+        if (!origin.points.empty())
+            return FoundPoint{&origin, &origin.points.front()};
+    return std::nullopt;
+}
+
 std::string plans_of(const Recovery& recovery)
 {
     std::string text;
@@ -198,60 +225,29 @@ TEST_CASE("a plan that dies at any moment ends, after recover, where it began or
 TEST_CASE("a plan that dies while it undoes what failed ends, after recover, where it began or finished", "[plan]")
 {
     for (const Scenario& scenario : scenarios) {
-        if (is_of_set(scenario)) // may leave some of its points, see doc/design.md
-            continue;
         const Ends ends = ends_of(scenario);
-        for (unsigned call = 1; call <= ends.moments / 2; ++call)
-            for (unsigned moment = 1;; ++moment) {
-                INFO(scenario.name << ", call " << call << " fails, dies at moment " << moment);
-                World world = scenario.make();
-                const Plan plan = scenario.plan(world);
-                world.dm.trouble.fail_at(world.dm.trouble.calls() + call);
-                world.dm.trouble.die_at(moment);
-                try {
-                    world.run(plan);
-                    break; // it has come to its end before
-                } catch (const Killed&) {
-                }
-                check_recovered(world, ends);
-            }
+        if (!is_of_set(scenario)) // may leave some of its points, see doc/design.md
+            for_each_death_undoing(scenario, ends, [&](World& world) { check_recovered(world, ends); });
     }
 }
 
 TEST_CASE("a set that dies while it undoes what failed leaves, after recover, nothing but whole snapshots", "[plan]")
 {
-    for (const Scenario& scenario : scenarios) {
-        if (!is_of_set(scenario))
-            continue;
-        const Ends ends = ends_of(scenario);
-        for (unsigned call = 1; call <= ends.moments / 2; ++call)
-            for (unsigned moment = 1;; ++moment) {
-                INFO(scenario.name << ", call " << call << " fails, dies at moment " << moment);
-                World world = scenario.make();
-                const Plan plan = scenario.plan(world);
-                world.dm.trouble.fail_at(world.dm.trouble.calls() + call);
-                world.dm.trouble.die_at(moment);
-                try {
-                    world.run(plan);
-                    break; // it has come to its end before
-                } catch (const Killed&) {
-                }
-                const Reconciled reconciled = world.recover();
-                CHECK(reconciled.failed.empty());
-                CHECK(reconciled.in_the_way.empty());
-                const Machine machine = world.machine();
-                CHECK(plan_recover(machine).repairs.empty());
-                for (const OriginState& origin : machine.origins)
-                    for (const Point& point : origin.points)
-                        CHECK((point.kind == PointKind::checkpoint || origin.image_of(point) != nullptr));
-                // What is left of it goes by its name.
-                if (world.state() != ends.before && !machine.origins.empty() &&
-                    !machine.origins.front().points.empty()) {
-                    const std::string name = machine.origins.front().points.front().name.text();
-                    CHECK(world.run(plan_remove(machine, find_points(machine, nullptr, name), false)).done());
-                }
-            }
-    }
+    const auto check_whole = [](World& world) {
+        const Reconciled reconciled = world.recover();
+        CHECK(reconciled.failed.empty());
+        CHECK(reconciled.in_the_way.empty());
+        CHECK(plan_recover(world.machine()).repairs.empty());
+        // What is left of it goes by its name.
+        for (Machine machine = world.machine(); const auto left = any_point(machine); machine = world.machine()) {
+            CHECK((left->point->kind == PointKind::checkpoint || left->origin->image_of(*left->point) != nullptr));
+            const auto all = find_points(machine, nullptr, left->point->name.text());
+            REQUIRE(world.run(plan_remove(machine, all, false)).done());
+        }
+    };
+    for (const Scenario& scenario : scenarios)
+        if (is_of_set(scenario))
+            for_each_death_undoing(scenario, ends_of(scenario), check_whole);
 }
 
 TEST_CASE("a recover that dies is carried on by the next one", "[plan]")

@@ -242,6 +242,7 @@ TEST_CASE("an answer that cannot be read is an error, not a guess", "[unit]")
         INFO(bad);
         CHECK(errno_of([&] { parse_points_page(bad); }) == EPROTO);
     }
+    CHECK(errno_of([&] { parse_take_answer(""); }) == EPROTO);
     CHECK(errno_of([&] { parse_take_answer(G); }) == EPROTO);
     CHECK(errno_of([&] { parse_take_answer(G + " 4 maybe"); }) == EPROTO);
     CHECK(errno_of([&] { parse_changed_page(G + " -\n5\n"); }) == EPROTO);
