@@ -510,8 +510,10 @@ bool interpose_origin_forsake(struct interpose_origin *origin)
 	news = !origin->gone;
 	WRITE_ONCE(origin->gone, true);
 	spin_unlock_irqrestore(&origin->lock, flags);
-	if (news)
+	if (news) {
 		interpose_origin_invalidate(origin, FAILURE_DETACHED);
+		interpose_origin_event(origin);
+	}
 	return news;
 }
 
@@ -653,7 +655,9 @@ void interpose_origin_activate(struct interpose *ip)
 		take_over(origin, ip);
 	} else {
 		take_nothing_over(origin);
-		interpose_origin_forsake(origin);
+		if (interpose_origin_forsake(origin))
+			dm_table_event(
+				ip->ti->table); /* it is not active, and so not told otherwise */
 	}
 	mutex_unlock(&origin->mutex);
 	mutex_unlock(&origin->change);

@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "json.h"
-#include "ops/remove.h"
+#include "ops/find.h"
 #include "plan/query.h"
 #include "session.h"
 

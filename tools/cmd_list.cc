@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iostream>
+#include <set>
 
 namespace dmsnap::tool {
 namespace {
@@ -78,11 +80,6 @@ std::string json(
     return report_text("snap", std::move(snaps));
 }
 
-bool fits(const ListedPoint& row, const std::string& object)
-{
-    return row.point->name.text() == object || row.origin->device().text() == object;
-}
-
 bool names_device(const std::string& object)
 {
     try {
@@ -100,41 +97,46 @@ bool is_named_unread(const Machine& machine, const Error& error)
         [&](const Error& unread) { return std::string_view(unread.what()) == error.what(); });
 }
 
-/// The rows that DEVICE and NAME arguments ask for.  `missing`: what was asked for and is not there.
+/// What DEVICE or POINT means; a name means the points of that name on all devices.
+std::set<const Point*> meant_by(const std::string& object, const Machine& machine, const std::vector<ListedPoint>& all)
+{
+    const PointRef ref(object);
+    std::set<const Point*> meant;
+    for (const ListedPoint& row : all)
+        if (ref.means(*row.origin, *row.point) || row.origin->device().text() == object)
+            meant.insert(row.point);
+    if (!meant.empty())
+        return meant;
+    if (ref.by_name() && names_device(object)) {
+        const OriginState& origin = require_attached(machine, object, "list its points");
+        for (const Point& point : origin.points)
+            meant.insert(&point);
+    } else if (!ref.by_name() || object.find(':') != std::string::npos) {
+        for (const FoundPoint& found : require_points(machine, object, nullptr, "list its points"))
+            meant.insert(found.point);
+    } else {
+        throw Error("\"" + printable(object) + "\"", "list it", "it is neither a point nor a device", "dmsnap list");
+    }
+    return meant;
+}
+
+/// The rows that DEVICE and POINT arguments ask for.  `missing`: what was asked for and is not there.
 std::vector<ListedPoint> chosen(
     const Machine& machine, const std::vector<std::string>& objects, std::vector<Error>& missing)
 {
-    const auto all = listed_points(machine);
+    auto rows = listed_points(machine);
     if (objects.empty())
-        return all;
-    std::vector<bool> wanted(all.size());
+        return rows;
+    std::set<const Point*> wanted;
     for (const std::string& object : objects) {
-        bool found = false;
-        const auto want = [&](const auto& test) {
-            for (std::size_t i = 0; i < all.size(); ++i)
-                if (test(all[i]))
-                    wanted[i] = found = true;
-        };
-        want([&](const ListedPoint& row) { return fits(row, object); });
-        if (found)
-            continue;
-        if (!names_device(object)) {
-            missing.emplace_back(
-                "\"" + printable(object) + "\"", "list it", "it is neither a point nor a device", "dmsnap list");
-            continue;
-        }
         try {
-            const OriginState& origin = require_attached(machine, object, "list its points");
-            want([&](const ListedPoint& row) { return row.origin == &origin; });
+            wanted.merge(meant_by(object, machine, rows));
         } catch (const Error& error) {
             if (!is_named_unread(machine, error))
                 missing.push_back(error);
         }
     }
-    std::vector<ListedPoint> rows;
-    for (std::size_t i = 0; i < all.size(); ++i)
-        if (wanted[i])
-            rows.push_back(all[i]);
+    std::erase_if(rows, [&](const ListedPoint& row) { return !wanted.contains(row.point); });
     return rows;
 }
 
@@ -155,7 +157,7 @@ int run_list(const Arguments& arguments)
 {
     const std::string fields = fields_of(arguments);
     if (fields == "help") {
-        print(fields_help());
+        std::cerr << fields_help(); // as LVM has it
         return exit_done;
     }
     const bool as_json = wants_json(arguments);
@@ -178,7 +180,7 @@ int run_list(const Arguments& arguments)
 
 const Command list_command = {
     .name = "list",
-    .synopsis = "[-o FIELDS] [--noheadings] [--units UNIT] [--reportformat basic|json] [OPTIONS] [DEVICE|NAME...]",
+    .synopsis = "[-o FIELDS] [--noheadings] [--units UNIT] [--reportformat basic|json] [OPTIONS] [DEVICE|POINT...]",
     .summary = "list the points of attached devices",
     .options = options,
     .group = Group::reports,

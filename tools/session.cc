@@ -9,7 +9,6 @@
 #include "log.h"
 #include "machine/local_host.h"
 #include "ops/naming.h"
-#include "ops/remove.h"
 
 #include <algorithm>
 #include <cerrno>

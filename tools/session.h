@@ -11,7 +11,7 @@
 #include "machine/survey.h"
 #include "ops/attach.h"
 #include "ops/facts.h"
-#include "ops/remove.h"
+#include "ops/find.h"
 #include "plan/dm.h"
 #include "plan/execute.h"
 #include "world/block_device.h"

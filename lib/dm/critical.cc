@@ -381,23 +381,33 @@ std::optional<Report> read_report(int pipe)
     return bytes == static_cast<ssize_t>(sizeof(report)) ? std::optional(report) : std::nullopt;
 }
 
-/// Nothing if there was no child or it was killed.  `first` until there was one.
+/// There can be no child.  Where none has begun anything nothing is begun; the rest does not wait for better times.
+std::optional<Report> without_child(int number, bool first)
+{
+    if (!first)
+        return std::nullopt;
+    return Report{number, "another process", "start it", nullptr, "again, with room for one more process"};
+}
+
+/// Nothing if the child was killed.  `first` until there was one.
 std::optional<Report> run_in_child(Section& section, int control, bool& first)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return std::nullopt;
+        return without_child(errno, first);
     Descriptor reading(ends[0]);
     Descriptor writing(ends[1]);
     pid_t child = 0;
+    int number = 0;
     {
         const SignalsWait wait;
         child = fork();
         if (child == 0)
             be_child(section, control, writing.get(), first);
+        number = errno;
     }
     if (child < 0)
-        return std::nullopt;
+        return without_child(number, first);
     first = false;
     writing.reset();
     const auto report = read_report(reading.get());
@@ -412,9 +422,12 @@ Report run_in_some_process(Section& section, int control)
     for (unsigned i = 0; i < children_max; ++i)
         if (const auto report = run_in_child(section, control, first))
             return *report;
-    // Somebody kills every child: what was begun has to be ended all the same.
+    // Somebody kills every child: what was begun has to be ended all the same, with memory that is here if possible.
     const SignalsWait wait;
-    return section.run(control, first);
+    mlockall(MCL_CURRENT | MCL_FUTURE);
+    const Report report = section.run(control, first);
+    munlockall();
+    return report;
 }
 
 } // namespace

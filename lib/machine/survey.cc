@@ -302,8 +302,7 @@ public:
                 line != nullptr && machine_.find_origin(line->origin) == nullptr &&
                 machine_.unread_origins.count(line->origin) == 0)
                 read(device.name(), [&] { add_gone(machine_, dm_, device, *line, roots_); });
-        if (!machine_.udev)
-            machine_.links = read_links(roots_);
+        machine_.links = read_links(roots_);
         return std::move(machine_);
     }
 

@@ -114,7 +114,7 @@ struct Machine {
     std::vector<Error> unread;     ///< why others could not be read, or not all of it; the subject is the device's name
     std::set<Uuid> unread_origins; ///< attached, but on devices of which not all could be read
     bool udev = true;              ///< makes links; otherwise the plan does
-    std::set<std::string> links;   ///< to images, where no udevd makes them
+    std::set<std::string> links;   ///< to images, whoever made them
 
     /// By the number of the live device.
     const OriginState* find(DeviceNumber number) const;

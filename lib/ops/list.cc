@@ -49,6 +49,13 @@ std::string percent_text(const ListedPoint& row)
         "{:.2f}", 100.0 * static_cast<double>(details.used.count) / static_cast<double>(details.usable.count));
 }
 
+/// Its link; until udev has seen to it, as after the rename of a live device, its node.
+std::string path_of(const ImageState& image, const ListedPoint& row)
+{
+    const std::string link = image_link(row.point->name, row.origin->device());
+    return row.machine->links.contains(link) ? link : "/dev/mapper/" + link_component(image.info.name);
+}
+
 } // namespace
 
 std::string attributes(const ListedPoint& row)
@@ -115,9 +122,8 @@ const std::vector<ListField>& list_fields()
             [](const Row& r, const Style& s) { return size_text(r.origin->line.chunk, s); }},
         {"snap_path", "Path", "path of the image", false,
             [](const Row& r, const Style&) {
-                return r.origin->image_of(*r.point) != nullptr && !is_gone(r)
-                           ? image_link(r.point->name, r.origin->device())
-                           : std::string();
+                const ImageState* image = is_gone(r) ? nullptr : r.origin->image_of(*r.point);
+                return image != nullptr ? path_of(*image, r) : std::string();
             }},
         {"via", "Via", "how its device is attached: table or hook", false,
             [](const Row& r, const Style&) {

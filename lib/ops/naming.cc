@@ -79,16 +79,25 @@ std::string image_uuid_in_set(const Uuid& point, const DmName& origin)
     return fmt::format("{}{}{}", image_uuid(point), set_mark, origin.text().size());
 }
 
+std::optional<DmName> origin_of_image_name(std::string_view name, std::string_view uuid)
+{
+    const auto mark = uuid.rfind(set_mark);
+    if (mark == std::string_view::npos)
+        return std::nullopt;
+    const auto length = parse_u64(uuid.substr(mark + set_mark.size())).value_or(0);
+    if (length == 0 || length + image_name_prefix.size() + 1 >= name.size() || name[name.size() - length - 1] != '-')
+        return std::nullopt;
+    return DmName(std::string(name.substr(name.size() - length)));
+}
+
 std::optional<PointName> point_of_image_name(std::string_view name, std::string_view uuid)
 {
     if (!name.starts_with(image_name_prefix))
         return std::nullopt;
+    const auto origin = origin_of_image_name(name, uuid);
     name.remove_prefix(image_name_prefix.size());
-    if (const auto mark = uuid.rfind(set_mark); mark != std::string_view::npos) {
-        const auto behind = parse_u64(uuid.substr(mark + set_mark.size())).value_or(0) + 1;
-        if (behind < name.size() && name[name.size() - behind] == '-')
-            name.remove_suffix(behind);
-    }
+    if (origin)
+        name.remove_suffix(origin->text().size() + 1);
     std::string text(name);
     std::replace_if(
         text.begin(), text.end(),

@@ -43,6 +43,8 @@ std::string image_uuid(const Uuid& point);
 std::string image_uuid_in_set(const Uuid& point, const DmName& origin);
 /// What an image's name and uuid say; nothing if they are not of this form.  What no point's name can have is a '_'.
 std::optional<PointName> point_of_image_name(std::string_view name, std::string_view uuid);
+/// Of an image in a set: what its origin was called when it was made.
+std::optional<DmName> origin_of_image_name(std::string_view name, std::string_view uuid);
 std::optional<Uuid> point_of_image_uuid(std::string_view uuid);
 
 /// A device-mapper name as a part of a path: what udev would not take in a link is \xNN.

@@ -65,7 +65,13 @@ bool has_valid_snapshots(const OriginState& origin)
 
 DmName image_name_of(const OriginState& origin, const Point& point)
 {
-    return point.set ? image_name_in_set(point.name, origin.device()) : image_name(point.name);
+    if (!point.set)
+        return image_name(point.name);
+    // Its uuid, which nobody can change, tells how long the origin's name was.
+    const ImageState* image = origin.image_of(point);
+    const auto named =
+        image != nullptr ? origin_of_image_name(image->info.name.text(), image->info.uuid) : std::nullopt;
+    return image_name_in_set(point.name, named.value_or(origin.device()));
 }
 
 std::string image_uuid_of(const OriginState& origin, const Point& point)
@@ -117,7 +123,7 @@ Plan plan_remove_image(const Machine& machine, const ImageState& image)
                 others.insert(image_link(point.name, origin.device()));
     // By what is there: of an origin that is gone nobody knows the name any more.
     for (const std::string& link : machine.links)
-        if (is_link_of(link, image.info.name) && !others.contains(link))
+        if (!machine.udev && is_link_of(link, image.info.name) && !others.contains(link))
             plan.push_back(RemoveLink{link, image.info.name});
     plan.push_back(Remove{image.as_created()});
     return plan;

@@ -437,6 +437,22 @@ TEST_CASE("the name of a set means all of it, and a device with the name one of 
     CHECK(world.dm.devices.count(store_name(S)) == 0);
 }
 
+TEST_CASE("a set whose device is given another name keeps the names of its images", "[plan]")
+{
+    World world = world_with_set();
+    world.dm.rename(DmName("vg-var"), DmName("vg-variable"), Visibility::public_device);
+    const Machine machine = world.machine();
+    CHECK(plan_recover(machine).repairs.empty());
+    Plan rename;
+    for (const auto& [origin, point] : find_points(machine, nullptr, "s1"))
+        append(rename, plan_rename(machine, *origin, *point, PointName("s2")));
+    REQUIRE(world.run(rename).done());
+    CHECK(world.dm.devices.count(DmName("dmsnap-s2-vg-var")) == 1);
+    CHECK(plan_recover(world.machine()).repairs.empty());
+    for (const char* const image : {"dmsnap-s2-vg-var", "dmsnap-s2-vg-home"})
+        CHECK(point_of_image_name(image, world.dm.info(DmName(image))->uuid)->text() == "s2");
+}
+
 TEST_CASE("a set may name the store that all of it uses, and none that nobody would use", "[plan]")
 {
     World world = world_with_set();

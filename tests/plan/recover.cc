@@ -180,7 +180,8 @@ void for_each_death_undoing(const Scenario& scenario, const Ends& ends, const st
             world.dm.trouble.fail_at(world.dm.trouble.calls() + call);
             world.dm.trouble.die_at(moment);
             try {
-                world.run(plan);
+                if (world.run(plan).undone())
+                    CHECK(world.state() == ends.before);
                 break; // it has come to its end before
             } catch (const Killed&) {
             }
@@ -248,6 +249,56 @@ TEST_CASE("a set that dies while it undoes what failed leaves, after recover, no
     for (const Scenario& scenario : scenarios)
         if (is_of_set(scenario))
             for_each_death_undoing(scenario, ends_of(scenario), check_whole);
+}
+
+TEST_CASE("a command on a set that died is finished by the same command", "[plan]")
+{
+    const auto for_all = [](World& world, const auto& plan_for_one) {
+        const Machine machine = world.machine();
+        Plan plan;
+        for (const FoundPoint& found : find_points(machine, nullptr, "s1"))
+            append(plan, plan_for_one(machine, found));
+        return plan;
+    };
+    const auto remove = [](World& world) {
+        const Machine machine = world.machine();
+        return plan_remove(machine, find_points(machine, nullptr, "s1"), false);
+    };
+    const auto rename = [&](World& world) {
+        return for_all(world, [](const Machine& machine, const FoundPoint& found) {
+            return plan_rename(machine, *found.origin, *found.point, PointName("s2"));
+        });
+    };
+    const auto change = [&](World& world) {
+        return for_all(world, [](const Machine& machine, const FoundPoint& found) {
+            WordsWish wish;
+            wish.add.push_back(Tag("daily"));
+            return plan_change(machine, *found.origin, *found.point, wish);
+        });
+    };
+    const auto make = [] {
+        World world = set_world();
+        REQUIRE(world.run(create_set(world)).done());
+        return world;
+    };
+    for (const auto& plan : std::vector<std::function<Plan(World&)>>{remove, rename, change}) {
+        World world = make();
+        const unsigned before = world.dm.trouble.moments();
+        REQUIRE(world.run(plan(world)).done());
+        const std::string done = world.state();
+        for (unsigned moment = 1; moment <= world.dm.trouble.moments() - before; ++moment) {
+            INFO("moment " << moment);
+            World dying = make();
+            const Plan first = plan(dying);
+            dying.dm.trouble.die_at(moment);
+            CHECK_THROWS_AS(dying.run(first), Killed);
+            CHECK(dying.recover().failed.empty());
+            if (dying.state() == done)
+                continue;
+            REQUIRE(dying.run(plan(dying)).done());
+            CHECK(dying.state() == done);
+        }
+    }
 }
 
 TEST_CASE("a recover that dies is carried on by the next one", "[plan]")

@@ -13,6 +13,12 @@
 
 using namespace dmsnap;
 
+TEST_CASE("the older of tool and module is the one to upgrade", "[unit]")
+{
+    CHECK(which_to_upgrade(INTERPOSE_INTERFACE - 1) == std::string("upgrade the module"));
+    CHECK(which_to_upgrade(INTERPOSE_INTERFACE + 1) == std::string("upgrade dmsnap"));
+}
+
 TEST_CASE("of a raid's health those legs count that have failed", "[unit]")
 {
     CHECK(raid_health("raid1 2 AA 131072/131072 idle 0 0 -") == "AA");

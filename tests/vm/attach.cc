@@ -39,10 +39,12 @@ std::string sorted_lines(const std::string& text)
 /// All that device-mapper and LVM say of the machine's devices, but for how full they are.
 struct Look {
     std::string tables = sorted_lines(must({"dmsetup", "table", "--showkeys"}));
-    /// Without lv_attr, in which it shows whether udev is looking into one at the moment.
-    std::string volumes = must({"lvs", "-a", "-o",
-        "vg_name,lv_name,lv_permissions,lv_active,lv_layout,lv_health_status,lv_size,pool_lv,segtype,copy_percent,"
-        "devices,lv_uuid"});
+    /// Without the sixth character of lv_attr, which shows whether udev is looking into one at the moment.
+    std::string volumes = std::regex_replace(
+        must({"lvs", "-a", "-o",
+            "lv_attr,vg_name,lv_name,lv_permissions,lv_active,lv_layout,lv_health_status,lv_size,pool_lv,segtype,"
+            "copy_percent,devices,lv_uuid"}),
+        std::regex("(^|\n)( *\\S{5})[-oX]"), "$1$2.");
     std::string tree = must({"dmsetup", "ls", "--tree", "-o", "ascii"});
     bool operator==(const Look&) const = default;
 };

@@ -70,6 +70,8 @@ std::vector<Good> good_messages(const std::string& generation)
         {{"change", generation, "2", "x", "-", "-"}},
         {{"drop", generation, "7"}},
         {{"release", generation, "7"}},
+        {{"hook", "1000", "-"}},
+        {{"unhook", "1000"}},
         {{"points", "0"}},
         {{"changed", generation, "1", "now", "0"}},
     };
@@ -88,6 +90,12 @@ struct Line {
     std::uint64_t length;
     std::string target;
     std::string arguments;
+
+    /// With the flag that it needs, so that it is not refused for want of that.
+    int load(const std::string& device) const
+    {
+        return load_line(device, start, length, target, arguments, target == INTERPOSE_TARGET_IMAGE);
+    }
 };
 
 std::string origin_line(
@@ -99,7 +107,7 @@ std::string origin_line(
 void check_line_refused(const std::string& device, const Line& line)
 {
     const std::string before = device_mapper_state();
-    const int error = load_line(device, line.start, line.length, line.target, line.arguments);
+    const int error = line.load(device);
     INFO(line.start << " " << line.length << " " << line.target << " " << excerpt(line.arguments) << " -> " << error);
     CHECK(error != 0);
     CHECK(device_mapper_state() == before);
@@ -165,6 +173,9 @@ TEST_CASE("messages that make no sense are refused and change nothing", "[bad-in
         check_refused(joined({"release", generation, number}), is_invalid);
         check_refused(joined({"change", generation, number, "=", "=", "="}), is_invalid);
         check_refused(joined({"points", number}), is_invalid);
+        check_refused(joined({"hook", number, "-"}), is_invalid);
+        check_refused(joined({"hook", "1000", number}), is_invalid);
+        check_refused(joined({"unhook", number}), is_invalid);
         check_refused(joined({"changed", generation, number, "now", "0"}), is_invalid);
         check_refused(joined({"changed", generation, "1", number, "0"}), is_invalid);
         check_refused(joined({"changed", generation, "1", "now", number}), is_invalid);
@@ -191,7 +202,8 @@ TEST_CASE("messages that make no sense are refused and change nothing", "[bad-in
         for (const std::string& text : {joined(take) + " " + tags, joined({"change", generation, "2", "=", tags, "="})})
             check_refused(text, is_invalid);
     for (const std::string deadline : {"0", "600001", "4294967295", "4294967296"})
-        check_refused(with(take, 5, deadline), is_invalid);
+        for (const std::string& text : {with(take, 5, deadline), "hook " + deadline + " -", "unhook " + deadline})
+            check_refused(text, is_invalid);
     for (const std::string freeze : {"1", ":", "1:", ":1", "1:1,", ",1:1", "1:1,,1:2", "1:1;1:2", "4096:0", "0:1048576",
              "4294967296:4294967296", "8:1:1"})
         check_refused(with(take, 6, freeze), is_invalid);
@@ -213,6 +225,7 @@ TEST_CASE("messages that make no sense are refused and change nothing", "[bad-in
         too_many += fmt::format(" {0}/{0}/-", some_uuid);
     check_refused(too_many, is_invalid);
     check_refused(with(take, 3, "s1"), {EEXIST});
+    check_refused("hook 1000 -", {EBUSY}); // points have been taken, and its base is no interpose-base
     check_refused(joined({"store", some_uuid}), {ENODEV, EBUSY});
     check_refused("unstore", {EBUSY});
     check_refused(joined({"drop", generation, "1"}), {EBUSY});
@@ -310,7 +323,8 @@ TEST_CASE("table lines that make no sense are refused and change nothing", "[bad
     interpose(origin_line(base, "0", some_uuid, "32"), 0, std::uint64_t{1} << 63);
     interpose(origin_line(base, "0", some_uuid, "32"), 0, ~std::uint64_t{0});
     // The origin's own uuid on another device, and its own table shorter or with another chunk.
-    const auto fields = words(targets.origin().device().empty() ? "" : must({"dmsetup", "table", "test-origin"}));
+    const std::string table = must({"dmsetup", "table", "test-origin"});
+    const auto fields = words(table);
     REQUIRE(fields.size() >= 7);
     const std::string line = fmt::format("{} {} {}", fields[3], fields[4], fields[5]);
     interpose(line + " 32", 0, 131072);
@@ -335,6 +349,11 @@ TEST_CASE("table lines that make no sense are refused and change nothing", "[bad
     image(joined({origin, generation, "1"}), 131071);
     image(joined({origin, generation, "1"}), 131073);
     image(joined({origin, generation, "1"}), 0);
+    // And the right one is taken, but not to be written to: the refusals are not for another reason.
+    const Line right{0, 131072, INTERPOSE_TARGET_IMAGE, joined({origin, generation, "1"})};
+    CHECK(load_line("test-empty", right.start, right.length, right.target, right.arguments) != 0);
+    CHECK(right.load("test-empty") == 0);
+    CHECK(clear_device("test-empty") == 0);
 
     const auto store = [&](const std::string& arguments, std::uint64_t length = 131072) {
         check_line_refused("test-empty", {0, length, INTERPOSE_TARGET_STORE, arguments});

@@ -24,11 +24,11 @@ constexpr int failed = 5;
 const std::vector<Arguments> all_verbs = {{"attach", "test-plain"}, {"detach", "test-origin"},
     {"create", "-n", "x", "test-origin"}, {"checkpoint", "-n", "x", "test-origin"}, {"remove", "s1"},
     {"rename", "s1", "x"}, {"change", "--addtag", "t", "s1"}, {"changed", "--since", "s1", "test-origin"}, {"list"},
-    {"status"}, {"status", "test-origin"}};
+    {"status"}, {"status", "test-origin"}, {"check"}, {"recover"}};
 
 bool changes_something(const Arguments& verb)
 {
-    return verb[0] != "changed" && verb[0] != "list" && verb[0] != "status";
+    return verb[0] != "changed" && verb[0] != "list" && verb[0] != "status" && verb[0] != "check";
 }
 
 void check_start_refused(const Arguments& command, const std::string& says)

@@ -72,7 +72,7 @@ Answer send_message(const std::string& dm_name, std::string_view text, std::uint
 }
 
 int load_line(const std::string& dm_name, std::uint64_t start, std::uint64_t length, std::string_view target,
-    std::string_view arguments)
+    std::string_view arguments, bool read_only)
 {
     dm_target_spec spec{};
     spec.sector_start = start;
@@ -80,6 +80,7 @@ int load_line(const std::string& dm_name, std::uint64_t start, std::uint64_t len
     std::memcpy(spec.target_type, target.data(), std::min(target.size(), sizeof(spec.target_type) - 1));
     Request request(dm_name, as_bytes(spec) + std::string(arguments));
     request.head().target_count = 1;
+    request.head().flags = read_only ? DM_READONLY_FLAG : 0;
     return request.run(DM_TABLE_LOAD);
 }
 

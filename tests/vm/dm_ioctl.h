@@ -19,9 +19,9 @@ struct Answer {
 /// A message to the target at a sector of a device.
 Answer send_message(const std::string& dm_name, std::string_view text, std::uint64_t sector = 0);
 
-/// Loads a table of one line into the inactive slot of a device.
+/// Loads a table of one line into the inactive slot of a device; `read_only`, as an image's has to be.
 int load_line(const std::string& dm_name, std::uint64_t start, std::uint64_t length, std::string_view target,
-    std::string_view arguments);
+    std::string_view arguments, bool read_only = false);
 
 /// A device without a table, whatever its name; its number as "major:minor".
 std::string create_device(const std::string& dm_name);

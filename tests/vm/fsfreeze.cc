@@ -7,11 +7,13 @@
 #include "command.h"
 #include "disk.h"
 #include "environment.h"
+#include "kinds.h"
 #include "origin.h"
 #include "records.h"
 #include "wait.h"
 
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fmt/format.h>
 #include <functional>
@@ -61,7 +63,7 @@ void wait_until_blocked(const RecordWriter& writer)
 
 void use_frozen(const std::string& type)
 {
-    const auto origin = lvm_origin(origin_disk(), 64_MiB);
+    const auto origin = origin_under_test(64_MiB);
     Filesystem filesystem(origin->path(), type);
     const DmDevice store("test-store", fmt::format("0 262144 linear {} 0", store_disk()));
     RecordWriter writer(filesystem.directory() + "/records");
@@ -159,6 +161,12 @@ std::unique_ptr<Background> create_until(
     throw std::runtime_error("no point waited for a write");
 }
 
+/// 64 MiB of the disk, writes to which take so many milliseconds.
+std::string delayed(unsigned milliseconds)
+{
+    return fmt::format("0 131072 delay {0} 0 0 {0} 0 {1}\n", origin_disk(), milliseconds);
+}
+
 /// Takes a point that waits for a write under way, and thaws the filesystem meanwhile.
 void create_and_thaw(
     const std::string& name, const Origin& origin, const Filesystem& filesystem, const std::function<bool()>& now)
@@ -193,17 +201,14 @@ TEST_CASE("a frozen xfs is used as it is and left frozen", "[fsfreeze-xfs]") { u
 
 TEST_CASE("a filesystem thawed while a point is taken hangs nobody", "[fsfreeze-thaw]")
 {
-    const auto table = [](unsigned delay) {
-        return fmt::format("0 131072 delay {0} 0 0 {0} 0 {1}\n", origin_disk(), delay);
-    };
-    const DmDevice slow("test-slow", table(0));
+    const DmDevice slow("test-slow", delayed(0));
     const auto origin = whole_disk_origin(slow.path());
     Filesystem filesystem(origin->path(), "ext4");
     tool({"create", "-n", "first", "--store", store_disk(), origin->device()});
     must({"sync", "--file-system", filesystem.directory()});
 
     must({"fsfreeze", "--freeze", filesystem.directory()});
-    slow.replace_table(table(2000));
+    slow.replace_table(delayed(2000));
     create_and_thaw("theirs", *origin, filesystem, point_under_way);
 
     // Frozen by the point itself, and thawed as soon as it is: a point as after a power cut.
@@ -212,11 +217,11 @@ TEST_CASE("a filesystem thawed while a point is taken hangs nobody", "[fsfreeze-
     CHECK(list_field("ours", "consistency") == "crash");
 
     // What was thawed can be frozen again, and is.
-    slow.replace_table(table(300));
+    slow.replace_table(delayed(300));
     create_frozen("kept", *origin, filesystem);
     CHECK(list_field("kept", "consistency") == "fs");
 
-    slow.replace_table(table(0));
+    slow.replace_table(delayed(0));
     CHECK_FALSE(is_frozen(filesystem));
     must({"touch", filesystem.directory() + "/still-writable"});
     filesystem.unmount();
@@ -228,6 +233,37 @@ TEST_CASE("a filesystem thawed while a point is taken hangs nobody", "[fsfreeze-
             fmt::format("0 131072 linear {} {}\n", the_copy().path, Sectors::exactly(the_copy().start).count));
         CHECK(run({"e2fsck", "-f", "-p", device.path()}).status <= 1); // replays a journal, finds no fault
     }
+}
+
+TEST_CASE("a tool that is killed while its point holds a filesystem frozen leaves it thawed", "[fsfreeze-kill]")
+{
+    const DmDevice slow("test-slow", delayed(0));
+    const auto origin = whole_disk_origin(slow.path());
+    Filesystem filesystem(origin->path(), "ext4");
+    tool({"create", "-n", "first", "--store", store_disk(), origin->device()});
+    must({"sync", "--file-system", filesystem.directory()});
+    // A freeze makes several such writes, one after the other, and is not left before it is done.
+    slow.replace_table(delayed(300));
+    for (int i = 0; i < 2; ++i) {
+        SlowWrites writes(*origin);
+        const FileWrites file(filesystem);
+        const auto create = create_until("killed", *origin, [&] { return file.stopped_by_freeze(); });
+        REQUIRE(kill(create->pid(), SIGKILL) == 0);
+        CHECK(create->wait(never_longer) == 128 + SIGKILL);
+        wait_until("files are written again", 5, [&] { return !file.stopped_by_freeze(); });
+        writes.stop();
+        CHECK_FALSE(is_frozen(filesystem));
+        tool({"recover"});
+        CHECK(tool({"check"}) == "");
+        // It is there as a whole, or not at all.
+        if (run_tool({"list", "killed"}).status == 0) {
+            CHECK(list_field("killed", "valid") == "valid");
+            tool({"remove", "killed"});
+        }
+    }
+    slow.replace_table(delayed(0));
+    filesystem.unmount();
+    check_filesystem(origin->path(), "ext4");
 }
 
 TEST_CASE("freezing and thawing beside points hangs nobody", "[fsfreeze-race]")

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 //
-// A raid device is suspended for a moment by a child of the tool. Whoever of the two is killed then, the other ends it;
-// what fails is put back.
+// A raid device is suspended for a moment by a child of the tool. Whoever of the two is killed then, the other ends it,
+// and of both, `dmsnap recover`; what fails is put back.
 #include "base/error.h"
+#include "base/text.h"
 #include "catch.h"
 #include "command.h"
 #include "dm/libdevmapper.h"
@@ -82,6 +83,14 @@ void check_legs_agree()
     CHECK(std::stoul(must({"lvs", "--noheadings", "-o", "raid_mismatch_count", "test/origin"})) == 0);
 }
 
+enum class Killed { child, tool, both };
+
+const char* words_for(Killed killed)
+{
+    return killed == Killed::child ? "the child" : killed == Killed::tool ? "the tool" : "both";
+}
+
+/// One that is left ends what was begun.
 void check_ends(bool is_attached)
 {
     wait_until("the child ends what was begun", 60, [&] { return attached() == is_attached && state() == runs; });
@@ -97,20 +106,28 @@ TEST_CASE("the critical section of a raid device ends whoever is killed in it", 
     unsigned killed = 0;
     for (std::uint64_t round = 0; round < rounds("raid_kill_rounds"); ++round)
         for (const char* verb : {"attach", "detach"})
-            for (bool kills_child : {true, false}) {
-                INFO("round " << round << ", " << verb << ", kills " << (kills_child ? "the child" : "the tool"));
+            for (const Killed killed_ones : {Killed::child, Killed::tool, Killed::both}) {
+                INFO("round " << round << ", " << verb << ", kills " << words_for(killed_ones));
                 const bool wanted = std::string(verb) == "attach";
                 if (attached() == wanted)
                     tool(wanted ? Arguments{"detach", origin->device()} : origin->attaching({"attach"}));
                 Background tool_at_work(
                     wanted ? origin->attaching({"dmsnap", verb}) : Arguments{"dmsnap", verb, origin->device()});
                 const auto child = child_at_work(tool_at_work, random);
-                if (child && kill(kills_child ? *child : tool_at_work.pid(), SIGKILL) == 0)
+                // The tool first: it would start another child.
+                if (child && killed_ones != Killed::child && kill(tool_at_work.pid(), SIGKILL) == 0)
+                    ++killed;
+                if (child && killed_ones != Killed::tool && kill(*child, SIGKILL) == 0)
                     ++killed;
                 const int status = tool_at_work.wait(60);
                 INFO(tool_at_work.output());
-                CHECK((status == 0 || (!kills_child && status == 128 + SIGKILL)));
-                check_ends(wanted);
+                CHECK((status == 0 || (killed_ones != Killed::child && status == 128 + SIGKILL)));
+                if (killed_ones == Killed::both) {
+                    tool({"recover"});
+                    CHECK(state() == runs);
+                } else {
+                    check_ends(wanted);
+                }
                 writer->write_on(3);
             }
     std::cout << killed << " killed\n";
@@ -286,6 +303,29 @@ TEST_CASE("recover takes an attach back whose mirror has lost a leg since", "[sw
     tool({"recover"});
     CHECK_FALSE(mirror.dm->info(mirror.base));
     mirror.check_attaches();
+}
+
+TEST_CASE("a mirror is not suspended where there is no room for a second process", "[swap-suspended]")
+{
+    const auto origin = raid1_origin(64_MiB);
+    const std::string devices = must({"dmsetup", "ls"});
+    const std::string group = "/sys/fs/cgroup/dmsnap-test";
+    must({"sh", "-c", "mountpoint -q /sys/fs/cgroup || mount -t cgroup2 cgroup2 /sys/fs/cgroup"});
+    must({"sh", "-c",
+        fmt::format("echo +pids >/sys/fs/cgroup/cgroup.subtree_control && mkdir {0} && echo 1 >{0}/pids.max", group)});
+    std::string command = fmt::format("echo $$ >{}/cgroup.procs && exec dmsnap", group);
+    for (const std::string& word : origin->attaching({"attach"}))
+        command += " " + shell_word(word);
+    const Result alone = run({"sh", "-c", command});
+    must({"rmdir", group});
+    INFO(alone.err);
+    CHECK(alone.status == 5);
+    CHECK(alone.err.find("another process: cannot start it") != std::string::npos);
+    CHECK(state() == runs);
+    CHECK_FALSE(attached());
+    CHECK(must({"dmsetup", "ls"}) == devices);
+    tool(origin->attaching({"attach"}));
+    tool({"detach", origin->device()});
 }
 
 TEST_CASE("a swap may be asked for again", "[swap-suspended]")

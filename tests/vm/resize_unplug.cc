@@ -3,11 +3,13 @@
 //
 // A device that changes under an attached origin: it shrinks, it goes away, it becomes read-only. The users of the
 // live device see what they would see without dmsnap, and dmsnap can be taken off.
+#include "base/text.h"
 #include "catch.h"
 #include "command.h"
 #include "disk.h"
 #include "dm-interpose.h"
 #include "environment.h"
+#include "kinds.h"
 #include "origin.h"
 #include "records.h"
 #include "scsi_disk.h"
@@ -75,6 +77,38 @@ TEST_CASE("a table of ours that is shorter is refused", "[resize-shrink]")
     CHECK(must({"dmsetup", "table", "--inactive", origin->dm_name()}).find(INTERPOSE_TARGET) == std::string::npos);
     CHECK(list_field("s1", "valid") == INTERPOSE_VALIDITY_VALID);
     CHECK(error_of_reading(origin->image("s1")) == 0);
+}
+
+TEST_CASE(
+    "a device attached by the hook keeps its points when it grows, and ends them when it shrinks", "[resize-hook]")
+{
+    const auto origin = origin_under_test(64_MiB);
+    const std::string found = must({"losetup", "--noheadings", "--output", "BACK-FILE", origin->path()});
+    const std::string file(lines(found).at(0));
+    const auto resize = [&](const char* size) {
+        must({"truncate", "--size", size, file});
+        must({"losetup", "--set-capacity", origin->path()});
+        must({"udevadm", "settle"});
+    };
+    copy(origin->path(), the_copy(), 64_MiB);
+    tool(origin->attaching({"create", "-n", "s1", "--store", store_disk()}));
+    resize("80M");
+    CHECK(origin->size() == 80_MiB);
+    for (const Bytes position : {1_MiB, 64_MiB, 70_MiB})
+        CHECK(error_of_writing(origin->path(), position) == 0);
+    CHECK(list_field("s1", "valid") == INTERPOSE_VALIDITY_VALID);
+    CHECK(differences(origin->image("s1"), the_copy(), 64_MiB, 16_KiB, Cached::no) == "");
+    CHECK(tool({"changed", "--since", "s1", origin->device()}) ==
+          fmt::format("{} {}\n{} {}\n", (1_MiB).count, 16384, (64_MiB).count, (16_MiB).count));
+    resize("32M");
+    CHECK(origin->size() == 32_MiB);
+    CHECK(error_of_writing(origin->path(), 0_MiB) == 0);
+    CHECK(list_field("s1", "valid") == INTERPOSE_VALIDITY_INVALID);
+    CHECK(error_of_reading(origin->image("s1")) == EIO);
+    CHECK(run_tool({"changed", "--since", "s1", origin->device()}).status == 7);
+    tool({"detach", "--force", "--yes", origin->device()});
+    CHECK(error_of_writing(origin->path(), 0_MiB) == 0);
+    check_nothing_left();
 }
 
 TEST_CASE("a disk unplugged under an attached device can be let go", "[unplug-origin]")
@@ -168,10 +202,10 @@ TEST_CASE("a base made read-only behaves as it would without dmsnap", "[read-onl
     check_nothing_left();
 }
 
-TEST_CASE("a live device made read-only keeps its snapshots and can be detached", "[read-only]")
+TEST_CASE("a live device made read-only keeps its snapshots and can be detached", "[read-only-live]")
 {
-    const auto origin = linear_origin(origin_disk(), 64_MiB, 1);
-    tool({"create", "-n", "s1", "--store", store_disk(), origin->device()});
+    const auto origin = origin_under_test(64_MiB);
+    tool(origin->attaching({"create", "-n", "s1", "--store", store_disk()}));
     must({"blockdev", "--setro", origin->path()});
     CHECK(error_of_writing(origin->path(), 1_MiB) != 0);
     CHECK(error_of_reading(origin->path()) == 0);

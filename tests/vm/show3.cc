@@ -2,11 +2,13 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 //
 // `dmsnap changed` against what the test itself passed down, chunk for chunk.
+#include "base/text.h"
 #include "catch.h"
 #include "changes.h"
 #include "command.h"
 #include "disk.h"
 #include "dm-interpose.h"
+#include "dm_ioctl.h"
 #include "environment.h"
 #include "kinds.h"
 #include "origin.h"
@@ -148,6 +150,23 @@ TEST_CASE("changed is exact over a chain of points from which random ones are re
         if (left.size() % 5 == 0)
             tracked.compare(left[since], "");
     }
+}
+
+TEST_CASE("changed goes on where an answer of the module was full", "[show3-pages]")
+{
+    Tracked tracked(linear_origin(origin_disk(), origin_size, 2), {"4k", 4_KiB});
+    tracked.checkpoint("a");
+    Buffer buffer(4_KiB);
+    for (Bytes position{0}; position.count < origin_size.count; position.count += 3 * 4096) {
+        tracked.disk().write(position, buffer.span());
+        tracked.changes().note({position, 4_KiB});
+    }
+    const Answer page = send_message("test-origin", fmt::format("changed {} 1 now 0", tracked.origin().generation()));
+    REQUIRE(page.error == 0);
+    REQUIRE(lines(page.text).at(0).find(" -") == std::string_view::npos); // there is more than fits
+    tracked.compare("a", "");
+    tracked.checkpoint("b");
+    tracked.compare("a", "b");
 }
 
 TEST_CASE("changed never leaves out what a mounted filesystem wrote", "[show3-mounted]")

@@ -50,6 +50,16 @@ void check_refused(const Origin& origin, const std::vector<std::string>& names)
             CHECK(result.out == "");
             CHECK(result.err != "");
         }
+        if (name.find_first_of(":-") == std::string::npos)
+            continue; // a name that was given again is another point's, and none is an error of its own
+        for (const Arguments& verb : std::vector<Arguments>{{"remove", name}, {"remove", "--keep-point", name},
+                 {"rename", name, "other"}, {"change", "--addtag", "t", name}, {"list", name}}) {
+            const Result result = run_tool(verb);
+            INFO(verb.front() << " " << result.err);
+            CHECK(result.status == 7);
+            CHECK(result.out.find(name) == std::string::npos);
+            CHECK(result.err != "");
+        }
     }
 }
 
@@ -110,6 +120,10 @@ TEST_CASE("a removed point is refused by each of its names", "[show5-removed]")
     tool({"checkpoint", "-n", "old", origin->device()});
     tool({"checkpoint", "-n", "new", origin->device()});
     std::vector<std::string> names = names_of("old");
+    for (const std::string& name : names)
+        CHECK(tool({"list", "--noheadings", "-o", "snap_name", name}).find("old") != std::string::npos);
+    CHECK(
+        tool({"list", "--noheadings", "-o", "snap_name", origin->device() + ":new"}).find("new") != std::string::npos);
     tool({"remove", "old"});
     tool({"checkpoint", "-n", "old", origin->device()}); // the name again, but not the same point
     check_refused(*origin, names);

@@ -19,7 +19,7 @@ HARNESS = Path(__file__).resolve().parent
 # A kernel that says one of these has a bug, whatever the test thinks of it.
 SPLAT = re.compile(r"WARNING: |BUG: |Oops|general protection fault|Kernel panic|UBSAN: |KASAN: |INFO: task .* blocked"
                    r"|possible recursive locking|inconsistent lock state|suspicious RCU usage|soft lockup"
-                   r"|kernel BUG at|unreferenced object|ODEBUG: ")
+                   r"|kernel BUG at|unreferenced object|ODEBUG: |trying to register non-static key|rcu: INFO: ")
 BOOT_SECONDS = {"debug": 240}
 DEBUG_FACTOR = 4
 FULL_FACTOR = 10
@@ -70,9 +70,11 @@ class Boot:
         self._write_job()
         debug = options.kernel == "debug"
         append = ["console=ttyS0", "8250.nr_uarts=1", "panic=-1", "panic_on_warn=1", "loglevel=5", "mitigations=off",
-                  "nokaslr", "tsc=reliable", f"tsc_early_khz={tsc_khz()}", "watchdog_thresh=60", "net.ifnames=0",
+                  "nokaslr", "tsc=reliable", f"tsc_early_khz={1000000 if options.icount else tsc_khz()}", "watchdog_thresh=60", "net.ifnames=0",
                   "systemd.unit=dmsnap-guest.service", "systemd.show_status=0",
                   "modprobe.blacklist=ata_piix,ata_generic,pcspkr,psmouse,i2c_piix4,button,evdev,serio_raw,joydev"]
+        if options.icount:
+            append.append("dmsnap.tiny")
         if debug:
             # With KASAN and lockdep emulated, systemd takes a minute to start, and so do rules for disks nobody uses.
             append += ["dmsnap.tiny", "brd.rd_nr=0", "loop.max_loop=0", "null_blk.nr_devices=0", "scsi_debug.add_host=0"]
@@ -81,7 +83,7 @@ class Boot:
         self.machine = Machine(options.emulator, options.kernel_folder, options.image, options.initrd,
                                options.payload, self.job, self.logs,
                                memory=options.memory or ("3G" if debug else "2G"), smp=options.smp, thread=self.thread,
-                               accel=options.accel, append=append + options.append,
+                               accel=options.accel, icount=options.icount, append=append + options.append,
                                restarts=any(test.restarts for test in tests))
         self.results = Lines(self.logs / "results")
         self.serial = Lines(self.logs / "serial")
@@ -202,16 +204,17 @@ class Boot:
                     continue  # the same test after a restart
                 if word == "begin":
                     current, start = waiting.pop(0), time.monotonic()
-                    self.splats.clear()
                     limit = self.deadline(current) + 60
                 elif word in ("pass", "fail"):
                     _, seconds, *reason = rest.split(" ", 2)
                     last_of_boot = (current, seconds)
                     self._judge(verdict, current, word == "pass", seconds, reason)
                     current = None
-                elif word == "leak":
-                    verdict(last_of_boot[0], False, last_of_boot[1], "kmemleak: memory lost by this test or an earlier one of this boot")
+                elif word == "late":
+                    verdict(last_of_boot[0], False, last_of_boot[1], rest)
                 elif word == "done":
+                    if last_of_boot and self._new_splat():
+                        verdict(last_of_boot[0], False, last_of_boot[1], f"the kernel complained later: {self.splats[0].strip()}")
                     return waiting
             now = time.monotonic()
             if current and (not alive or now - start > limit):
@@ -227,11 +230,16 @@ class Boot:
                 say(f"  {self.kernel}: {current.name}, {now - start:.0f} s")
             time.sleep(0.05)
 
-    def _judge(self, verdict, test, passed, seconds, reason):
-        reason = reason[0] if reason else ""
+    def _new_splat(self):
         # Serial and results are separate channels: let what the kernel said before the result arrive.
         time.sleep(0.2)
         self.look_at_serial()
-        if self.splats:
+        return bool(self.splats)
+
+    def _judge(self, verdict, test, passed, seconds, reason):
+        """What the kernel complained of while it booted, or between two tests, counts against the next one."""
+        reason = reason[0] if reason else ""
+        if self._new_splat():
             passed, reason = False, f"the kernel complained: {self.splats[0].strip()}"
+            self.splats.clear()
         verdict(test, passed, seconds, reason)

@@ -51,18 +51,21 @@ suite_apt() {
 }
 
 suite_refresh() {
-    local suite=$1 dir=$cache/apt-$1 lock
+    local suite=$1 dir=$cache/apt-$1 lock status=0
     mkdir -p "$dir"
     exec {lock}>"$dir.lock"
     flock "$lock"
     if [ -z "$(find "$dir/fetched" -mmin "-$list_minutes" 2>/dev/null)" ]; then
         suite_source "$suite" >"$dir/suite.sources"
-        if suite_apt "$suite" apt-get update -o APT::Update::Error-Mode=any >"$dir/update.log" 2>&1; then
+        ticking "fetching the package lists of $suite"
+        suite_apt "$suite" apt-get update -o APT::Update::Error-Mode=any >"$dir/update.log" 2>&1 || status=$?
+        quiet
+        if [ "$status" = 0 ]; then
             touch "$dir/fetched"
         elif [ -e "$dir/fetched" ]; then
             say "dmsnap: no fresh package lists for $suite, using those of $(date -r "$dir/fetched" +%F)"
         else
-            die "cannot fetch the package lists of $suite: no network? (see $dir/update.log)"
+            die_unavailable "cannot fetch the package lists of $suite: no network? (see $dir/update.log)"
         fi
     fi
     exec {lock}>&-
@@ -82,7 +85,7 @@ suite_unpack() {
     local suite=$1 dir=$2 work package
     shift 2
     work=$(mktemp -d "$cache/.unpack.XXXXXX")
-    (cd "$work" && suite_apt "$suite" apt-get download "$@")
+    (cd "$work" && suite_apt "$suite" apt-get download "$@") || die_unavailable "cannot download packages of $suite: $*"
     for package in "$work"/*.deb; do
         dpkg -x "$package" "$dir"
     done

@@ -29,6 +29,14 @@ die() {
     exit 1
 }
 
+# How a script ends that did not get something from a mirror.
+unavailable=69
+
+die_unavailable() {
+    say "dmsnap: $*"
+    exit $unavailable
+}
+
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
@@ -96,6 +104,7 @@ progress() {
     say "--- $1 failed, $2 says:"
     # A compiler's first error says more than make's last words.
     { grep -m 5 -A 3 -E '(error|warning): ' "$2" || tail -n 15 "$2"; } >&2
+    if [ "$attempted" = $unavailable ]; then die_unavailable "$1 failed"; fi
     die "$1 failed"
 }
 
@@ -131,6 +140,14 @@ drop_unused() {
     find "$cache" -maxdepth 1 -name "$1-*.used" -mtime "+$cache_days" | while read -r old; do
         as_root rm -rf "${old%.used}" "$old"
     done
+}
+
+# build_with_tests BUILD: all there is, without what only a debugger reads, which is a quarter of the compiler's work.
+build_with_tests() {
+    if [ ! -e "$1/build.ninja" ]; then
+        meson setup "$1" "${top:?}" -Dwerror=true -Dtests=enabled -Ddebug=false
+    fi
+    ninja -C "$1"
 }
 
 # kernel_field NAME suite|known: a column of the table of kernels.

@@ -53,8 +53,8 @@ class Machine:
     A guest that restarts ends, unless `restarts`.
     """
 
-    def __init__(self, emulator, kernel, image, initrd, payload, job, logs, *, memory, smp, thread, accel, append,
-                 restarts):
+    def __init__(self, emulator, kernel, image, initrd, payload, job, logs, *, memory, smp, thread, accel, icount,
+                 append, restarts):
         self.logs = logs
         for name in ("serial", "output", "results"):
             (logs / name).write_bytes(b"")
@@ -65,6 +65,7 @@ class Machine:
             str(emulator / "qemu-system-x86_64"), "-nodefaults", "-no-user-config", "-display", "none",
             *([] if restarts else ["-no-reboot"]),
             "-machine", "pc", "-accel", accel or f"tcg,thread={thread}", "-cpu", "Nehalem",
+            *(["-icount", "shift=0,sleep=off"] if icount else []),
             "-smp", f"{smp},sockets={smp},cores=1,threads=1", "-m", memory,
             "-kernel", str(kernel / "vmlinuz"), "-initrd", str(initrd), "-append", " ".join(append),
             "-chardev", f"file,id=serial,path={logs / 'serial'}", "-serial", "chardev:serial",

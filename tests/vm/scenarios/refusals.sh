@@ -196,6 +196,9 @@ before=$(dmsetup table | sort)
 dmsnap remove --dry-run s1 s2 | grep 'dmsnap-s1'
 dmsnap create --dry-run -n s3 origin | grep 'dmsnap-s3'
 dmsnap detach --dry-run --force --yes origin | grep 'load .*linear'
+dmsnap checkpoint --dry-run -n c3 origin | grep 'take .* checkpoint c3'
+dmsnap rename --dry-run s1 s9 | grep 'dmsnap-s9'
+dmsnap change --dry-run --addtag daily s1 | grep 'daily'
 [ "$before" = "$(dmsetup table | sort)" ]
 
 dmsnap remove s1 s2

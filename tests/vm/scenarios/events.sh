@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+#
+# Who waits for an event of a device, as a monitor does, is woken by every change of what its status and points say, also
+# where there is no snapshot that could become invalid.
+
+set -euo pipefail
+
+disk=$DMSNAP_TEST_ORIGIN
+
+clean_up() {
+    local status=$?
+    set +e
+    kill "$waiter"
+    dmsnap detach --force --yes /dev/mapper/events
+    dmsnap detach --force --yes "${disk}1"
+    dmsnap recover
+    dmsetup remove --retry events
+    partx --delete "$disk"
+    exit $status
+} >/dev/null 2>&1
+
+waiter=
+trap clean_up EXIT
+
+# tells DEVICE WHAT COMMAND...: somebody who waits at the device is woken by the command.
+tells() {
+    local device=$1 what=$2 seen
+    shift 2
+    seen=$(dmsetup info -c --noheadings -o events "$device")
+    dmsetup wait --noflush "$device" "$seen" >/dev/null &
+    waiter=$!
+    "$@"
+    timeout 10 tail --pid="$waiter" -f /dev/null || {
+        echo "$device: nobody was told: $what"
+        exit 1
+    }
+    waiter=
+    echo "told: $what"
+}
+
+swap() {
+    dmsetup suspend --nolockfs events
+    dmsetup load events --table "0 131072 linear $disk 2048"
+    dmsetup resume events
+}
+
+echo "== by its table"
+dmsetup create events --table "0 131072 linear $disk 2048"
+dmsnap attach /dev/mapper/events
+tells events "a checkpoint is taken" dmsnap checkpoint -n c1 /dev/mapper/events
+tells events "a snapshot is taken" dmsnap create -n s1 --store "$DMSNAP_TEST_STORE" /dev/mapper/events
+tells events "a point is renamed" dmsnap rename c1 c2
+tells events "tags change" dmsnap change --addtag t c2
+tells events "a snapshot becomes a checkpoint" dmsnap remove --keep-point s1
+tells events "a point is removed" dmsnap remove s1
+tells events "somebody swaps the table, and there are checkpoints alone" swap
+dmsnap recover
+dmsetup remove --retry events
+
+echo "== by the hook"
+printf 'size=64M\n' | sfdisk --quiet --wipe always "$disk"
+udevadm settle
+dmsnap checkpoint -n c1 "${disk}1"
+top=$(dmsetup ls | awk '/^dmsnap-top-/ { print $1 }')
+base=$(dmsetup ls | awk '/^dmsnap-base-/ { print $1 }')
+tells "$top" "a checkpoint is taken" dmsnap checkpoint -n c2 "${disk}1"
+tells "$top" "somebody suspends the base, and there are checkpoints alone" dmsetup suspend --nolockfs "$base"
+dmsetup resume "$base"
+dmsnap status "${disk}1" | grep -w lost
