@@ -154,4 +154,16 @@ static inline unsigned long compat_ftrace_argument(struct ftrace_regs *fregs, un
 #define COMPAT_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
 #endif
 
+/*
+ * A reader of RCU.  Without preemption is as good as in rcu_read_lock(), and two instructions instead of two calls; but with
+ * PREEMPT_RT an allocator may sleep, and lockdep wants to see the lock.
+ */
+#if defined(CONFIG_PREEMPT_RT) || defined(CONFIG_DEBUG_LOCK_ALLOC)
+#define compat_rcu_enter rcu_read_lock
+#define compat_rcu_leave rcu_read_unlock
+#else
+#define compat_rcu_enter preempt_disable_notrace
+#define compat_rcu_leave preempt_enable_notrace
+#endif
+
 #endif /* DM_INTERPOSE_COMPAT_H */

@@ -60,11 +60,6 @@ bool interpose_gate_enter(struct interpose_origin *origin, struct bio *bio)
 	return true;
 }
 
-void interpose_gate_leave(struct interpose_origin *origin)
-{
-	percpu_ref_put(&origin->gate);
-}
-
 /* Context: sleeps for a grace period; writes flow. */
 void interpose_gate_prepare(struct interpose_origin *origin)
 {

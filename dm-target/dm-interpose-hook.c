@@ -13,8 +13,8 @@
  * sectors, so that writes through the disk, a partition, or one that was made later are all seen.
  *
  * Own bios are told by who ends them *and* for which origin: md-linear and raid0 hand a bio to their member as it is.
- * Every write that the hook lets go or turns is wrapped until it ends: users counts them all, so that the top device stays
- * until the last that was turned has come back, and the gate those that were let go.
+ * Every write that the hook lets go or turns is wrapped until it ends: the gate counts those that were let go, and users
+ * those that were turned, so that the top device stays until the last has come back.  The hook's memory outlives both.
  *
  * The gap: a write that came before the hook and lands after it was seen by nobody.  hook_drain() waits for those:
  *   filesystems   frozen meanwhile, so that they have none
@@ -36,8 +36,12 @@
 #define HOOK_BITS 6
 /* Writes that can be wrapped when there is no memory, of all origins. */
 #define HOOKED_RESERVE 256
+/* Wrappers that a processor keeps at hand. */
+#define HOOKED_SPARE_MAX 32
 /* How long hook_drain() sleeps between two looks. */
 #define DRAIN_PAUSE_MS 5
+/* How long the gate of a hook that was removed stays closed at a time. */
+#define AWAIT_PAUSE_MS 1000
 
 struct interpose_hook {
 	struct hlist_node node; /* hooks_mutex: in registry */
@@ -50,22 +54,27 @@ struct interpose_hook {
 	struct interpose_origin *origin;
 	struct file *live_handle;
 	struct file *top_handle; /* keeps the top device from being removed */
-	struct percpu_ref users; /* the registry, and every hooked_write */
+	struct percpu_ref users; /* the registry, and every write that was turned */
 	struct work_struct free_work;
 };
 
 /* A write on its way. */
 struct hooked_write {
-	struct interpose_hook *hook;
+	union {
+		struct interpose_origin *origin;
+		struct hooked_write *next; /* while it is spare */
+	};
+	struct interpose_hook *turned; /* by this one; NULL: let go, and counted by the gate */
 	bio_end_io_t *end_io;
 	void *private;
-	bool counted; /* by the gate: it goes to the live device */
 };
 
-/* Writes that have ended, on this processor: bios that are chained would end each other without end on one stack. */
-struct hooked_ends {
-	struct bio_list bios;
-	bool running;
+/* Of one processor. */
+struct hooked_cpu {
+	struct hooked_write *spare; /* so that an allocator is not asked for every write */
+	unsigned int nr_spare;
+	struct bio_list ended; /* else chained bios would end each other without end on one stack */
+	bool ending;
 };
 
 static DEFINE_MUTEX(hooks_mutex); /* outside of origin->change */
@@ -73,7 +82,8 @@ static struct hlist_head registry[1 << HOOK_BITS]; /* hooks_mutex writes, RCU re
 static unsigned int nr_hooks; /* hooks_mutex */
 static struct kmem_cache *hooked_cache;
 static mempool_t *hooked_writes;
-static DEFINE_PER_CPU(struct hooked_ends, hooked_ends);
+static DEFINE_PER_CPU(struct hooked_cpu, hooked_cpus);
+static bio_end_io_t *chain_end_io; /* bio_chain_endio(), which has no name for us */
 static bool callback_possible;
 
 static struct hlist_head *hook_bucket(const struct gendisk *disk)
@@ -81,49 +91,113 @@ static struct hlist_head *hook_bucket(const struct gendisk *disk)
 	return &registry[hash_ptr(disk, HOOK_BITS)];
 }
 
+/* Wrappers */
+
+/* Return: NULL if there is no memory.  Context: any. */
+static struct hooked_write *hooked_get(void)
+{
+	struct hooked_write *write;
+	struct hooked_cpu *cpu;
+	unsigned long flags;
+
+	local_irq_save(flags);
+	cpu = this_cpu_ptr(&hooked_cpus);
+	write = cpu->spare;
+	if (write) {
+		cpu->spare = write->next;
+		cpu->nr_spare--;
+	}
+	local_irq_restore(flags);
+	return write ?: mempool_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
+}
+
+/* The reserve, which is everybody's, is filled up first.  Context: any. */
+static void hooked_put(struct hooked_write *write)
+{
+	struct hooked_cpu *cpu;
+	unsigned long flags;
+	bool kept;
+
+	local_irq_save(flags);
+	cpu = this_cpu_ptr(&hooked_cpus);
+	kept = cpu->nr_spare < HOOKED_SPARE_MAX &&
+	       READ_ONCE(hooked_writes->curr_nr) >= hooked_writes->min_nr;
+	if (kept) {
+		write->next = cpu->spare;
+		cpu->spare = write;
+		cpu->nr_spare++;
+	}
+	local_irq_restore(flags);
+	if (!kept)
+		mempool_free(write, hooked_writes);
+}
+
+static void hooked_free_spare(struct hooked_cpu *cpu)
+{
+	struct hooked_write *write;
+
+	while ((write = cpu->spare)) {
+		cpu->spare = write->next;
+		mempool_free(write, hooked_writes);
+	}
+}
+
 /* The path of a bio */
 
 /*
- * bio_endio() once more: the one who ends it may be bio_chain_endio(), which nobody else may call.  It is done
- * with the bio's cgroup by now, but not with what its throttles noted.
+ * bio_endio() has done all that it does but for the last call.  Who is to be called may be bio_chain_endio(), which nobody
+ * but bio_endio() may call: that runs once more, and must not find what its throttles noted.
  */
-static void end_hooked(struct bio *bio)
+static void end_for_owner(struct bio *bio)
 {
-	struct hooked_write *write = bio->bi_private;
-	struct interpose_hook *hook = write->hook;
-	bool counted = write->counted;
-
-	bio->bi_end_io = write->end_io;
-	bio->bi_private = write->private;
-	mempool_free(write, hooked_writes);
+	if (bio->bi_end_io != chain_end_io) {
+		if (bio->bi_end_io)
+			bio->bi_end_io(bio);
+		return;
+	}
 	bio_clear_flag(bio, BIO_QOS_THROTTLED);
 	bio_clear_flag(bio, BIO_QOS_MERGED);
 	bio_endio(bio);
-	if (counted)
-		interpose_gate_leave(hook->origin);
-	percpu_ref_put(&hook->users);
+}
+
+static void end_hooked(struct bio *bio)
+{
+	struct hooked_write *write = bio->bi_private;
+	struct interpose_origin *origin = write->origin;
+	struct interpose_hook *turned = write->turned;
+
+	bio->bi_end_io = write->end_io;
+	bio->bi_private = write->private;
+	hooked_put(write);
+	end_for_owner(bio);
+	if (turned)
+		percpu_ref_put(&turned->users);
+	else
+		interpose_gate_leave(origin);
 }
 
 /* The outermost one on this processor ends them all. */
 static void hooked_end_io(struct bio *bio)
 {
-	struct hooked_ends *ends;
+	struct hooked_cpu *cpu;
 	unsigned long flags;
 	bool nested;
 
 	preempt_disable();
-	ends = this_cpu_ptr(&hooked_ends);
+	cpu = this_cpu_ptr(&hooked_cpus);
 	local_irq_save(flags);
-	bio_list_add(&ends->bios, bio);
-	nested = ends->running;
-	ends->running = true;
-	while (!nested && (bio = bio_list_pop(&ends->bios))) {
+	nested = cpu->ending;
+	if (nested)
+		bio_list_add(&cpu->ended, bio);
+	cpu->ending = true;
+	while (!nested && bio) {
 		local_irq_restore(flags);
 		end_hooked(bio);
 		local_irq_save(flags);
+		bio = bio_list_pop(&cpu->ended);
 	}
 	if (!nested)
-		ends->running = false;
+		cpu->ending = false;
 	local_irq_restore(flags);
 	preempt_enable();
 }
@@ -137,7 +211,7 @@ static bool is_own(const struct interpose_hook *hook, struct bio *bio)
 	while (end_io == hooked_end_io) {
 		const struct hooked_write *write = private;
 
-		if (write->hook->origin == hook->origin)
+		if (write->origin == hook->origin)
 			return true;
 		end_io = write->end_io;
 		private = write->private;
@@ -148,9 +222,10 @@ static bool is_own(const struct interpose_hook *hook, struct bio *bio)
 static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooked_write *write,
 		      bool counted)
 {
-	percpu_ref_get(&hook->users);
-	write->hook = hook;
-	write->counted = counted;
+	if (!counted)
+		percpu_ref_get(&hook->users);
+	write->origin = hook->origin;
+	write->turned = counted ? NULL : hook;
 	write->end_io = bio->bi_end_io;
 	write->private = bio->bi_private;
 	bio->bi_private = write;
@@ -166,7 +241,7 @@ static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t f
 	struct chunk_range range =
 		chunks_touched(from - hook->first, to - from, origin->chunk_shift);
 
-	if (!percpu_ref_tryget_live(&origin->gate))
+	if (!percpu_ref_tryget_live_rcu(&origin->gate))
 		return false;
 	if (READ_ONCE(origin->active) && interpose_write_goes(origin, bio_op(bio), range))
 		return true;
@@ -205,7 +280,7 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 		return false;
 	if (is_own(hook, bio) || READ_ONCE(hook->origin->gone))
 		return false;
-	write = mempool_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
+	write = hooked_get();
 	if (!write)
 		goto forsake;
 	if (!queue_is_mq(hook->disk->queue))
@@ -220,7 +295,8 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 
 forsake:
 	/* What cannot be counted, or should wait and cannot be turned: the device goes on without us. */
-	mempool_free(write, hooked_writes);
+	if (write)
+		hooked_put(write);
 	interpose_origin_forsake(hook->origin);
 	return false;
 }
@@ -261,15 +337,15 @@ static void hook_look(struct bio *bio)
 	}
 }
 
-/* Context: any in which a bio is submitted; preemptible. */
+/* Context: any in which a bio is submitted. */
 static void notrace hook_called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 				struct ftrace_regs *fregs)
 {
 	struct bio *bio = (struct bio *)compat_ftrace_argument(fregs, 0);
 
-	rcu_read_lock();
+	compat_rcu_enter();
 	hook_look(bio);
-	rcu_read_unlock();
+	compat_rcu_leave();
 }
 
 /* The callback itself */
@@ -364,13 +440,31 @@ static void hook_free(struct interpose_hook *hook)
 	module_put(THIS_MODULE);
 }
 
-/* Its last write has ended.  The module's end waits for this work. */
+/* Waits for writes that were let go before the hook was removed, however long they take.  Context: sleeps. */
+static void await_let_go(struct interpose_origin *origin)
+{
+	int r;
+
+	do {
+		mutex_lock(&origin->change);
+		interpose_gate_prepare(origin);
+		r = interpose_gate_close(origin, ktime_add_ms(ktime_get(), AWAIT_PAUSE_MS));
+		interpose_gate_open(origin);
+		interpose_gate_relax(origin);
+		mutex_unlock(&origin->change);
+	} while (r);
+}
+
+/* The last write that it turned has ended.  The module's end waits for this work. */
 static void free_work(struct work_struct *work)
 {
+	struct interpose_hook *hook = container_of(work, struct interpose_hook, free_work);
+
+	await_let_go(hook->origin);
 	/* Whoever put the last reference may still be on its way out, be it a task or an interrupt. */
 	synchronize_rcu_tasks();
 	synchronize_rcu();
-	hook_free(container_of(work, struct interpose_hook, free_work));
+	hook_free(hook);
 }
 
 static void hook_unused(struct percpu_ref *users)
@@ -615,10 +709,12 @@ void interpose_unhook_work(struct work_struct *work)
 	interpose_origin_unref(origin);
 }
 
-static void hook_lose(struct interpose_origin *origin)
+static bool hook_lose(struct interpose_origin *origin)
 {
-	interpose_origin_forsake(origin);
+	bool news = interpose_origin_forsake(origin);
+
 	interpose_origin_unhook_soon(origin);
+	return news;
 }
 
 /**
@@ -638,11 +734,10 @@ void interpose_hook_lose_base(const struct gendisk *through)
 	rcu_read_unlock();
 }
 
-/* The same for the top device.  Context: presuspend. */
-void interpose_hook_lose_top(struct interpose_origin *origin)
+/* The same for the top device.  Return: whether that is news.  Context: presuspend. */
+bool interpose_hook_lose_top(struct interpose_origin *origin)
 {
-	if (READ_ONCE(origin->hook))
-		hook_lose(origin);
+	return READ_ONCE(origin->hook) && hook_lose(origin);
 }
 
 /* The live device of an origin that has a hook, 0 if it has none.  Context: any that holds the origin. */
@@ -659,8 +754,20 @@ dev_t interpose_hook_device(const struct interpose_origin *origin)
 	return dev;
 }
 
+/* What bio_chain() makes a bio's end. */
+static bio_end_io_t *__init find_chain_end_io(void)
+{
+	struct bio bio, parent;
+
+	bio_init(&bio, NULL, NULL, 0, 0);
+	bio_init(&parent, NULL, NULL, 0, 0);
+	bio_chain(&bio, &parent);
+	return bio.bi_end_io;
+}
+
 int __init interpose_hook_init(void)
 {
+	chain_end_io = find_chain_end_io();
 	hooked_cache = KMEM_CACHE(hooked_write, 0);
 	if (!hooked_cache)
 		return -ENOMEM;
@@ -678,8 +785,12 @@ int __init interpose_hook_init(void)
 
 void interpose_hook_exit(void)
 {
+	int cpu;
+
 	if (callback_possible)
 		ftrace_free_filter(&hook_ops);
+	for_each_possible_cpu(cpu)
+		hooked_free_spare(per_cpu_ptr(&hooked_cpus, cpu));
 	mempool_destroy(hooked_writes);
 	kmem_cache_destroy(hooked_cache);
 }

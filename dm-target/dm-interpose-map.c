@@ -86,11 +86,23 @@ static unsigned long word_mask(u64 word, struct chunk_range range)
 	return mask;
 }
 
+static bool test_one(const struct interpose_map *map, u64 bit)
+{
+	const atomic_long_t *leaf = leaf_read(map, bit / MAP_LEAF_BITS);
+	u64 word = bit / BITS_PER_LONG;
+
+	if (!leaf || leaf == MAP_ALL)
+		return leaf;
+	return atomic_long_read(&leaf[word % MAP_LEAF_WORDS]) >> (bit % BITS_PER_LONG) & 1;
+}
+
 bool interpose_map_test(const struct interpose_map *map, struct chunk_range range)
 {
 	u64 word = chunk_nr(range.first) / BITS_PER_LONG;
 	u64 last = chunk_nr(range.last) / BITS_PER_LONG;
 
+	if (chunk_nr(range.first) == chunk_nr(range.last)) /* as most writes */
+		return test_one(map, chunk_nr(range.first));
 	for (; word <= last; word++) {
 		const atomic_long_t *leaf = leaf_read(map, word / MAP_LEAF_WORDS);
 		unsigned long mask = word_mask(word, range);

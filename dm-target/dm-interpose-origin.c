@@ -655,9 +655,9 @@ void interpose_origin_activate(struct interpose *ip)
 		take_over(origin, ip);
 	} else {
 		take_nothing_over(origin);
+		/* It is not active, and so its device would not be told. */
 		if (interpose_origin_forsake(origin))
-			dm_table_event(
-				ip->ti->table); /* it is not active, and so not told otherwise */
+			dm_table_event(ip->ti->table);
 	}
 	mutex_unlock(&origin->mutex);
 	mutex_unlock(&origin->change);

@@ -218,7 +218,9 @@ static void interpose_presuspend(struct dm_target *ti)
 {
 	struct interpose *ip = ti->private;
 
-	interpose_hook_lose_top(ip->origin);
+	/* By a worker too late: who listens is told by the table that is active. */
+	if (interpose_hook_lose_top(ip->origin))
+		dm_table_event(ti->table);
 	interpose_origin_bar(ip->origin, true);
 }
 

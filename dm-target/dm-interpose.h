@@ -231,7 +231,12 @@ int interpose_origin_unset_store(struct interpose_origin *origin);
 int interpose_gate_init(struct interpose_origin *origin);
 void interpose_gate_exit(struct interpose_origin *origin);
 bool interpose_gate_enter(struct interpose_origin *origin, struct bio *bio);
-void interpose_gate_leave(struct interpose_origin *origin);
+
+static inline void interpose_gate_leave(struct interpose_origin *origin)
+{
+	percpu_ref_put(&origin->gate);
+}
+
 void interpose_gate_prepare(struct interpose_origin *origin);
 int interpose_gate_close(struct interpose_origin *origin, ktime_t deadline);
 void interpose_gate_open(struct interpose_origin *origin);
@@ -295,7 +300,7 @@ int interpose_hook(struct interpose *ip, const struct interpose_hook_request *re
 int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms);
 void interpose_unhook_work(struct work_struct *work);
 void interpose_hook_lose_base(const struct gendisk *through);
-void interpose_hook_lose_top(struct interpose_origin *origin);
+bool interpose_hook_lose_top(struct interpose_origin *origin);
 dev_t interpose_hook_device(const struct interpose_origin *origin);
 int interpose_hook_init(void);
 void interpose_hook_exit(void);

@@ -217,6 +217,9 @@ public:
 
     /// To be called before run(): what is loaded now is what is to be swapped in.
     int note_ours(int control) { return ours_.run(control); }
+    /// Before: by one that died.
+    bool was_suspended() const { return ours_.is_suspended(); }
+    const char* device() const { return live_.c_str(); }
 
     /// All of it, or back to where it began.  `first`: no child before this one has touched anything.
     Report run(int control, bool first) noexcept
@@ -360,7 +363,7 @@ void touch_stack() noexcept
     Report report;
     // What another one has begun is ended also without.
     if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0 && first) {
-        report = {errno, "memory", "lock it"};
+        report = {errno, section.device(), "lock the memory of what swaps its table"};
     } else {
         setpriority(PRIO_PROCESS, 0, urgent);
         report = section.run(control, first);
@@ -381,12 +384,13 @@ std::optional<Report> read_report(int pipe)
     return bytes == static_cast<ssize_t>(sizeof(report)) ? std::optional(report) : std::nullopt;
 }
 
-/// There can be no child.  Where none has begun anything nothing is begun; the rest does not wait for better times.
-std::optional<Report> without_child(int number, bool first)
+/// There can be no child.  Where nothing was begun nothing is; what was begun does not wait for better times.
+std::optional<Report> without_child(int number, const Section& section, bool first)
 {
-    if (!first)
+    if (!first || section.was_suspended())
         return std::nullopt;
-    return Report{number, "another process", "start it", nullptr, "again, with room for one more process"};
+    return Report{number, section.device(), "start the process that swaps its table", nullptr,
+        "again, with room for one more process and file"};
 }
 
 /// Nothing if the child was killed.  `first` until there was one.
@@ -394,7 +398,7 @@ std::optional<Report> run_in_child(Section& section, int control, bool& first)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
-        return without_child(errno, first);
+        return without_child(errno, section, first);
     Descriptor reading(ends[0]);
     Descriptor writing(ends[1]);
     pid_t child = 0;
@@ -407,7 +411,7 @@ std::optional<Report> run_in_child(Section& section, int control, bool& first)
         number = errno;
     }
     if (child < 0)
-        return without_child(number, first);
+        return without_child(number, section, first);
     first = false;
     writing.reset();
     const auto report = read_report(reading.get());

@@ -82,10 +82,12 @@ std::string image_uuid_in_set(const Uuid& point, const DmName& origin)
 std::optional<DmName> origin_of_image_name(std::string_view name, std::string_view uuid)
 {
     const auto mark = uuid.rfind(set_mark);
-    if (mark == std::string_view::npos)
+    if (mark == std::string_view::npos || !name.starts_with(image_name_prefix))
         return std::nullopt;
+    name.remove_prefix(image_name_prefix.size());
     const auto length = parse_u64(uuid.substr(mark + set_mark.size())).value_or(0);
-    if (length == 0 || length + image_name_prefix.size() + 1 >= name.size() || name[name.size() - length - 1] != '-')
+    // There is a point's name and a '-' before it.
+    if (length == 0 || length >= name.size() || length + 1 >= name.size() || name[name.size() - length - 1] != '-')
         return std::nullopt;
     return DmName(std::string(name.substr(name.size() - length)));
 }

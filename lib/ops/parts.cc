@@ -115,15 +115,15 @@ void require_image_free(
 Plan plan_remove_image(const Machine& machine, const ImageState& image)
 {
     Plan plan;
+    std::set<std::string> own; // by its device's present name, which the image need not have
     std::set<std::string> others;
     for (const OriginState& origin : machine.origins)
         for (const Point& point : origin.points)
-            if (const ImageState* other = origin.image_of(point);
-                other != nullptr && other->info.uuid != image.info.uuid)
-                others.insert(image_link(point.name, origin.device()));
+            if (const ImageState* shown = origin.image_of(point))
+                (shown->info.uuid == image.info.uuid ? own : others).insert(image_link(point.name, origin.device()));
     // By what is there: of an origin that is gone nobody knows the name any more.
     for (const std::string& link : machine.links)
-        if (!machine.udev && is_link_of(link, image.info.name) && !others.contains(link))
+        if (!machine.udev && (own.contains(link) || (is_link_of(link, image.info.name) && !others.contains(link))))
             plan.push_back(RemoveLink{link, image.info.name});
     plan.push_back(Remove{image.as_created()});
     return plan;

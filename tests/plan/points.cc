@@ -439,8 +439,10 @@ TEST_CASE("the name of a set means all of it, and a device with the name one of 
 
 TEST_CASE("a set whose device is given another name keeps the names of its images", "[plan]")
 {
-    World world = world_with_set();
+    World world = world_with_set(false);
     world.dm.rename(DmName("vg-var"), DmName("vg-variable"), Visibility::public_device);
+    world.recover();
+    CHECK(world.host.links == std::set<std::string>{"/dev/dmsnap/s1/vg-home", "/dev/dmsnap/s1/vg-variable"});
     const Machine machine = world.machine();
     CHECK(plan_recover(machine).repairs.empty());
     Plan rename;
@@ -451,6 +453,9 @@ TEST_CASE("a set whose device is given another name keeps the names of its image
     CHECK(plan_recover(world.machine()).repairs.empty());
     for (const char* const image : {"dmsnap-s2-vg-var", "dmsnap-s2-vg-home"})
         CHECK(point_of_image_name(image, world.dm.info(DmName(image))->uuid)->text() == "s2");
+    const Machine renamed = world.machine();
+    REQUIRE(world.run(plan_remove(renamed, find_points(renamed, nullptr, "s2"), false)).done());
+    CHECK(world.host.links.empty());
 }
 
 TEST_CASE("a set may name the store that all of it uses, and none that nobody would use", "[plan]")

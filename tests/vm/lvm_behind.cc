@@ -46,8 +46,9 @@ public:
     }
     ~Volume() override
     {
-        try_shell("udevadm settle; dmsnap detach --force --yes test/origin; vgchange -q -an test; vgremove -q -ff -y test;"
-                  "pvremove -q -y /dev/mapper/test-pv1 /dev/mapper/test-pv2");
+        try_shell(
+            "udevadm settle; dmsnap detach --force --yes test/origin; vgchange -q -an test; vgremove -q -ff -y test;"
+            "pvremove -q -y /dev/mapper/test-pv1 /dev/mapper/test-pv2");
     }
 
     std::string device() const override { return "test/origin"; }

@@ -320,7 +320,7 @@ TEST_CASE("a mirror is not suspended where there is no room for a second process
     must({"rmdir", group});
     INFO(alone.err);
     CHECK(alone.status == 5);
-    CHECK(alone.err.find("another process: cannot start it") != std::string::npos);
+    CHECK(alone.err.find("test-origin: cannot start the process that swaps its table") != std::string::npos);
     CHECK(state() == runs);
     CHECK_FALSE(attached());
     CHECK(must({"dmsetup", "ls"}) == devices);

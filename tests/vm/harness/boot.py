@@ -70,7 +70,8 @@ class Boot:
         self._write_job()
         debug = options.kernel == "debug"
         append = ["console=ttyS0", "8250.nr_uarts=1", "panic=-1", "panic_on_warn=1", "loglevel=5", "mitigations=off",
-                  "nokaslr", "tsc=reliable", f"tsc_early_khz={1000000 if options.icount else tsc_khz()}", "watchdog_thresh=60", "net.ifnames=0",
+                  "nokaslr", "tsc=reliable", f"tsc_early_khz={1000000 if options.icount else tsc_khz()}", "watchdog_thresh=60",
+                  "rcupdate.rcu_cpu_stall_timeout=120", "net.ifnames=0",
                   "systemd.unit=dmsnap-guest.service", "systemd.show_status=0",
                   "modprobe.blacklist=ata_piix,ata_generic,pcspkr,psmouse,i2c_piix4,button,evdev,serio_raw,joydev"]
         if options.icount:
@@ -213,8 +214,7 @@ class Boot:
                 elif word == "late":
                     verdict(last_of_boot[0], False, last_of_boot[1], rest)
                 elif word == "done":
-                    if last_of_boot and self._new_splat():
-                        verdict(last_of_boot[0], False, last_of_boot[1], f"the kernel complained later: {self.splats[0].strip()}")
+                    self._judge_late(verdict, last_of_boot)
                     return waiting
             now = time.monotonic()
             if current and (not alive or now - start > limit):
@@ -224,6 +224,7 @@ class Boot:
                 self._judge(verdict, current, False, f"{now - start:.0f}", [why])
                 return waiting
             if not alive:
+                self._judge_late(verdict, last_of_boot)
                 return waiting
             if current and now - told >= 5:
                 told = now
@@ -235,6 +236,12 @@ class Boot:
         time.sleep(0.2)
         self.look_at_serial()
         return bool(self.splats)
+
+    def _judge_late(self, verdict, last_of_boot):
+        """What the kernel complains of when no test runs any more counts against the last one."""
+        if last_of_boot and self._new_splat():
+            test, seconds = last_of_boot
+            verdict(test, False, seconds, f"the kernel complained later: {self.splats[0].strip()}")
 
     def _judge(self, verdict, test, passed, seconds, reason):
         """What the kernel complained of while it booted, or between two tests, counts against the next one."""

@@ -51,16 +51,15 @@ suite_apt() {
 }
 
 suite_refresh() {
-    local suite=$1 dir=$cache/apt-$1 lock status=0
+    local suite=$1 dir=$cache/apt-$1 lock
     mkdir -p "$dir"
     exec {lock}>"$dir.lock"
     flock "$lock"
     if [ -z "$(find "$dir/fetched" -mmin "-$list_minutes" 2>/dev/null)" ]; then
         suite_source "$suite" >"$dir/suite.sources"
-        ticking "fetching the package lists of $suite"
-        suite_apt "$suite" apt-get update -o APT::Update::Error-Mode=any >"$dir/update.log" 2>&1 || status=$?
-        quiet
-        if [ "$status" = 0 ]; then
+        attempt "fetching the package lists of $suite" "$dir/update.log" \
+            suite_apt "$suite" apt-get update -o APT::Update::Error-Mode=any
+        if [ "$attempted" = 0 ]; then
             touch "$dir/fetched"
         elif [ -e "$dir/fetched" ]; then
             say "dmsnap: no fresh package lists for $suite, using those of $(date -r "$dir/fetched" +%F)"

@@ -104,7 +104,7 @@ progress() {
     say "--- $1 failed, $2 says:"
     # A compiler's first error says more than make's last words.
     { grep -m 5 -A 3 -E '(error|warning): ' "$2" || tail -n 15 "$2"; } >&2
-    if [ "$attempted" = $unavailable ]; then die_unavailable "$1 failed"; fi
+    if [ "$attempted" = $unavailable ]; then die_unavailable "$1 failed: $(tail -n 1 "$2")"; fi
     die "$1 failed"
 }
 

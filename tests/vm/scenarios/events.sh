@@ -36,6 +36,7 @@ tells() {
         echo "$device: nobody was told: $what"
         exit 1
     }
+    wait "$waiter" # and not by an error of its own
     waiter=
     echo "told: $what"
 }
@@ -69,3 +70,8 @@ tells "$top" "a checkpoint is taken" dmsnap checkpoint -n c2 "${disk}1"
 tells "$top" "somebody suspends the base, and there are checkpoints alone" dmsetup suspend --nolockfs "$base"
 dmsetup resume "$base"
 dmsnap status "${disk}1" | grep -w lost
+dmsnap detach --force --yes "${disk}1"
+dmsnap checkpoint -n c3 "${disk}1"
+top=$(dmsetup ls | awk '/^dmsnap-top-/ { print $1 }')
+tells "$top" "somebody suspends the top" dmsetup suspend --nolockfs "$top"
+dmsetup resume "$top"
