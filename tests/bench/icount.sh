@@ -12,8 +12,9 @@ other=/dev/nullb1
 store=/dev/vdc
 chunk=16384
 
-# cost DEVICE read|write STRIDE: without pages that somebody has read, which each transfer would look for.
+# cost DEVICE read|write STRIDE: without pages that udev has read, which each transfer would look for.
 cost() {
+    udevadm settle
     blockdev --flushbufs "$1"
     /dmsnap/tests/icount-bench "$@"
 }
