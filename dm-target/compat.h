@@ -76,6 +76,25 @@ static inline bool compat_bdev_has_frozen_fs(struct block_device *bdev)
 }
 
 /*
+ * Whether somebody who made bdev_freeze() answer EBUSY was not done with freezing: from v6.6, 59ba4fdd2d1f ("fs:
+ * wait for partially frozen filesystems"), it is waited for there.  A superblock found on its device is not freed before
+ * a grace period is over; btrfs is not found.
+ */
+static inline bool compat_freeze_under_way(struct block_device *bdev)
+{
+	bool under_way = false;
+#ifdef HAVE_BD_SUPER
+	const struct super_block *sb;
+
+	rcu_read_lock();
+	sb = READ_ONCE(bdev->bd_super);
+	under_way = sb && READ_ONCE(sb->s_writers.frozen) != SB_FREEZE_COMPLETE;
+	rcu_read_unlock();
+#endif
+	return under_way;
+}
+
+/*
  * bdev_thaw() that gives up its freeze for good.  Every kernel counts it back if the filesystem turns out not to be
  * frozen, because somebody has thawed it with FITHAW: left at that, the device could never be frozen or mounted
  * again.  The superblock may be another by now, and is not looked at.

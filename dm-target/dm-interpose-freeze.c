@@ -4,8 +4,9 @@
  * Filesystems frozen around a point, top first, thawed in reverse.
  *
  * One that somebody else has frozen is used as it is: before v6.8 the freeze answers EBUSY and is not
- * ours to thaw, later it nests.
+ * ours to thaw, later it nests.  One that they are still at freezing is waited for.
  */
+#include <linux/delay.h>
 #include <linux/sched/mm.h>
 
 #include "dm-interpose.h"
@@ -18,18 +19,31 @@ static int freeze_failed(dev_t dev, const char *what, int error)
 	return -ECANCELED;
 }
 
+/* Return: 0, -EBUSY if somebody else has it frozen, or an error. */
+static int freeze_or_find_frozen(struct block_device *bdev, ktime_t deadline)
+{
+	int r;
+
+	while ((r = bdev_freeze(bdev)) == -EBUSY && compat_freeze_under_way(bdev)) {
+		if (ktime_after(ktime_get(), deadline))
+			return -ETIMEDOUT;
+		usleep_range(1000, 5000);
+	}
+	return r;
+}
+
 /* Opens and freezes one device; false in *ours: it was frozen already. */
-static int freeze_one(dev_t dev, struct file **handle, bool *ours, bool *has_fs)
+static int freeze_one(dev_t dev, ktime_t deadline, struct file **handle, bool *ours, bool *has_fs)
 {
 	struct file *opened = bdev_file_open_by_dev(dev, BLK_OPEN_READ, NULL, NULL);
 	int r;
 
 	if (IS_ERR(opened))
 		return freeze_failed(dev, "opened", PTR_ERR(opened));
-	r = bdev_freeze(file_bdev(opened));
+	r = freeze_or_find_frozen(file_bdev(opened), deadline);
 	if (r && r != -EBUSY) {
 		bdev_fput(opened);
-		return freeze_failed(dev, "frozen", r);
+		return r == -ETIMEDOUT ? r : freeze_failed(dev, "frozen", r);
 	}
 	*handle = opened;
 	*ours = !r;
@@ -54,6 +68,7 @@ struct freezing {
 	struct work_struct work;
 	struct completion done;
 	dev_t dev;
+	ktime_t deadline;
 	struct file *handle;
 	bool ours;
 	bool has_fs;
@@ -65,8 +80,8 @@ static void freeze_work(struct work_struct *work)
 	struct freezing *freezing = container_of(work, struct freezing, work);
 	unsigned int noio = memalloc_noio_save();
 
-	freezing->error =
-		freeze_one(freezing->dev, &freezing->handle, &freezing->ours, &freezing->has_fs);
+	freezing->error = freeze_one(freezing->dev, freezing->deadline, &freezing->handle,
+				     &freezing->ours, &freezing->has_fs);
 	memalloc_noio_restore(noio);
 	complete_all(&freezing->done);
 }
@@ -79,7 +94,7 @@ static void freeze_work(struct work_struct *work)
 static int freeze_next(dev_t dev, struct interpose_frozen *frozen, ktime_t deadline)
 {
 	s64 left = max_t(s64, ktime_ms_delta(deadline, ktime_get()), 1);
-	struct freezing freezing = { .dev = dev };
+	struct freezing freezing = { .dev = dev, .deadline = deadline };
 	unsigned int i;
 	bool late;
 
@@ -94,20 +109,20 @@ static int freeze_next(dev_t dev, struct interpose_frozen *frozen, ktime_t deadl
 		give_back(frozen);
 	wait_for_completion(&freezing.done);
 	destroy_work_on_stack(&freezing.work);
-	if (freezing.error) {
-		give_back(frozen);
-		return freezing.error;
+	if (!freezing.error) {
+		i = frozen->nr++;
+		frozen->handle[i] = freezing.handle;
+		frozen->ours[i] = freezing.ours;
+		frozen->fs |= (u32)freezing.has_fs << i;
+		if (!late && ktime_before(ktime_get(), deadline))
+			return 0;
+		freezing.error = -ETIMEDOUT;
 	}
-	i = frozen->nr++;
-	frozen->handle[i] = freezing.handle;
-	frozen->ours[i] = freezing.ours;
-	frozen->fs |= (u32)freezing.has_fs << i;
-	if (!late && ktime_before(ktime_get(), deadline))
-		return 0;
-	pr_warn("interpose: %u:%u of the freeze list was frozen too slowly\n", MAJOR(dev),
-		MINOR(dev));
+	if (freezing.error == -ETIMEDOUT)
+		pr_warn("interpose: %u:%u of the freeze list was frozen too slowly\n", MAJOR(dev),
+			MINOR(dev));
 	give_back(frozen);
-	return -ETIMEDOUT;
+	return freezing.error;
 }
 
 /**
@@ -137,8 +152,8 @@ static bool thaw_one(struct block_device *bdev, bool ours)
 		pr_warn("interpose: %pg was thawed by somebody else meanwhile\n", bdev);
 		return false;
 	}
-	if (bdev_freeze(bdev))
-		return true; /* still EBUSY: still frozen by somebody else */
+	if (bdev_freeze(bdev)) /* still EBUSY: still frozen by somebody else, or again */
+		return !compat_freeze_under_way(bdev);
 	compat_bdev_thaw(bdev);
 	return false;
 }

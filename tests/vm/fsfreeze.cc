@@ -115,6 +115,25 @@ private:
     Background writes_;
 };
 
+/// Whether a process is inside that function of the kernel.
+bool stack_has(int pid, const std::string& function)
+{
+    return run({"grep", "-q", function, fmt::format("/proc/{}/stack", pid)}).status == 0;
+}
+
+/// The first line that a command prints.
+std::string first_line(const Arguments& command)
+{
+    const std::string text = must(command);
+    return text.substr(0, text.find('\n'));
+}
+
+/// Whether an ext4 on this device is as after a power cut, not as a freeze leaves it.
+bool needs_replay(const std::string& device)
+{
+    return must({"dumpe2fs", "-h", device}).find("needs_recovery") != std::string::npos;
+}
+
 /// Whether dmsnap is in the middle of taking a point.
 bool point_under_way()
 {
@@ -128,10 +147,7 @@ public:
         : writes_({"sh", "-c", "while [ -e $0 ]; do echo >>$0; done", made(filesystem.directory() + "/file-writes")})
     {
     }
-    bool stopped_by_freeze() const
-    {
-        return run({"grep", "-q", "percpu_rwsem_wait", fmt::format("/proc/{}/stack", writes_.pid())}).status == 0;
-    }
+    bool stopped_by_freeze() const { return stack_has(writes_.pid(), "percpu_rwsem_wait"); }
 
 private:
     static std::string made(const std::string& path)
@@ -267,19 +283,61 @@ TEST_CASE("a tool that is killed while its point holds a filesystem frozen leave
     check_filesystem(origin->path(), "ext4");
 }
 
+TEST_CASE("a filesystem that somebody is still freezing is frozen before the point is taken", "[fsfreeze-begun]")
+{
+    const DmDevice slow("test-slow", delayed(0));
+    const auto origin = whole_disk_origin(slow.path());
+    Filesystem filesystem(origin->path(), "ext4");
+    tool({"create", "-n", "first", "--store", store_disk(), origin->device()});
+    const std::string number =
+        first_line({"dmsetup", "info", "-c", "--noheadings", "-o", "major,minor", origin->dm_name()});
+    const std::string file = filesystem.directory() + "/direct";
+    const Arguments write_directly = {
+        "dd", "if=/dev/zero", "bs=4k", "count=1", "oflag=direct", "conv=notrunc", "status=none", "of=" + file};
+    must(write_directly);
+    must({"sync", "--file-system", filesystem.directory()});
+    slow.replace_table(delayed(4000));
+    Background write(write_directly);
+    wait_until("a write is under way", 3, [&] { return stack_has(write.pid(), "dio"); });
+    Background freeze({"fsfreeze", "--freeze", filesystem.directory()});
+    wait_until("a freeze waits for it", 3, [&] { return stack_has(freeze.pid(), "freeze_super"); });
+    // By hand: the tool has what is dirty written out before, and that waits for the freeze.
+    must({"timeout", "--signal=KILL", "60", "dmsetup", "message", origin->dm_name(), "0",
+        fmt::format("take dddddddd-4444-4444-8444-444444444444 snapshot point - 60000 {} -", number)});
+    CHECK(is_frozen(filesystem));
+    CHECK(list_field("point", "consistency") == "fs");
+    slow.replace_table(delayed(0));
+    CHECK(freeze.wait(never_longer) == 0);
+    CHECK(write.wait(never_longer) == 0);
+    const std::string uuid =
+        first_line({"sh", "-c", "dmsetup table $0 | grep -oEm1 '[0-9a-f-]{36}'", origin->dm_name()});
+    must({"dmsetup", "create", "test-image", "--readonly", "--table",
+        fmt::format(
+            "0 131072 interpose-image {} {} {}", uuid, list_field("point", "generation"), list_field("point", "id"))});
+    CHECK_FALSE(needs_replay("/dev/mapper/test-image"));
+    must({"dmsetup", "remove", "--retry", "test-image"});
+    must({"fsfreeze", "--unfreeze", filesystem.directory()});
+    must({"sync", "--file-system", filesystem.directory()});
+    CHECK(needs_replay(origin->path())); // so that the one above says something
+}
+
 TEST_CASE("freezing and thawing beside points hangs nobody", "[fsfreeze-race]")
 {
     const auto origin = linear_origin(origin_disk(), 64_MiB, 2);
     Filesystem filesystem(origin->path(), "ext4");
     RecordWriter writer(filesystem.directory() + "/records");
     tool({"create", "-n", "first", "--store", store_disk(), origin->device()});
-    const std::string loop = "while :; do fsfreeze -f $0; sleep 0.0$((RANDOM % 10)); fsfreeze -u $0; done";
-    {
-        const Background freezer({"bash", "-c", loop, filesystem.directory()});
-        for (std::uint64_t i = 0; i < rounds("fsfreeze_points"); ++i)
-            must_end({i % 2 != 0 ? "checkpoint" : "create", "-n", fmt::format("p{}", i), origin->device()});
+    const std::string loop =
+        "touch /tmp/freezes; while [ -e /tmp/freezes ]; do fsfreeze -f $0; sleep 0.0$((RANDOM % 10)); fsfreeze -u $0; done";
+    Background freezer({"bash", "-c", loop, filesystem.directory()});
+    for (std::uint64_t i = 0; i < rounds("fsfreeze_points"); ++i) {
+        const std::string point = fmt::format("p{}", i);
+        must_end({i % 2 != 0 ? "checkpoint" : "create", "-n", point, origin->device()});
+        if (i % 2 == 0 && list_field(point, "consistency") == "fs")
+            CHECK_FALSE(needs_replay(origin->image(point)));
     }
-    try_to({"fsfreeze", "--unfreeze", filesystem.directory()});
+    std::filesystem::remove("/tmp/freezes"); // a freeze that is killed goes on, and stays
+    freezer.wait(never_longer);
     CHECK_FALSE(is_frozen(filesystem));
     writer.write_on(5);
     writer.stop();
