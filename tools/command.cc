@@ -25,6 +25,7 @@ constexpr const Command* all_commands[] = {
     &remove_command,
     &list_command,
     &changed_command,
+    &clone_command,
     &status_command,
     &check_command,
     &recover_command,

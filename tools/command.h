@@ -85,6 +85,7 @@ extern const Command change_command;
 extern const Command remove_command;
 extern const Command list_command;
 extern const Command changed_command;
+extern const Command clone_command;
 extern const Command status_command;
 extern const Command check_command;
 extern const Command recover_command;

@@ -79,6 +79,12 @@ void log_error(const Error& error)
 
 void log_error(const std::string& text) { spdlog::error("{}", text); }
 void log_warning(const std::string& text) { spdlog::warn("{}", one_line(text)); }
+void log_progress(const std::string& text)
+{
+    if (spdlog::should_log(spdlog::level::warn))
+        spdlog::default_logger()->sinks().front()->log({"dmsnap", spdlog::level::info, one_line(text)});
+}
+
 void log_info(const std::string& text) { spdlog::info("{}", one_line(text)); }
 
 } // namespace dmsnap::tool

@@ -17,6 +17,8 @@ void log_error(const Error& error);
 /// The one that may have several lines, and prints them as they are.
 void log_error(const std::string& text);
 void log_warning(const std::string& text);
+/// How far something is that takes long: on standard error, unless --quiet.
+void log_progress(const std::string& text);
 /// Seen with --verbose.
 void log_info(const std::string& text);
 

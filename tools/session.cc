@@ -102,7 +102,7 @@ void require_interface(Dm& dm, bool any_interface)
     const auto version = dm.target_version(INTERPOSE_TARGET);
     if (!version)
         throw Error("module dm-interpose", "use it", "it is not there",
-            "modprobe dm-interpose; if that fails, install it for this kernel")
+            "modprobe dm-interpose; if that fails, build and install it for this kernel, signed if it boots securely")
             .as(Fault::cannot_start);
     if (version->major == INTERPOSE_INTERFACE)
         return;

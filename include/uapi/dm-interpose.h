@@ -70,7 +70,8 @@
  *
  * The table of the live device is this one line, from sector 0.  A table that names the uuid of the
  * origin that is active on the same device takes it over with all its points when it is resumed; EBUSY for
- * another device, while the device is suspended, if chunk or logical block differ, or if it is shorter.
+ * another device, while the device is suspended, if chunk or logical block differ, if it is shorter, or if the
+ * origin has a hook.
  * A longer one makes the origin grow: what it grows by counts as changed in every epoch, and
  * images keep the length of their point.
  *

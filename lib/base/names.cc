@@ -89,6 +89,8 @@ void Tags::add(const Tag& tag)
     tags_.push_back(tag);
 }
 
+bool Tags::has(const Tag& tag) const { return std::find(tags_.begin(), tags_.end(), tag) != tags_.end(); }
+
 void Tags::remove(const Tag& tag) { std::erase(tags_, tag); }
 
 std::string Tags::text() const

@@ -41,6 +41,7 @@ public:
     static Tags from_text(std::string_view text);
 
     bool empty() const { return tags_.empty(); }
+    bool has(const Tag& tag) const;
     /// Does nothing if it is there already.  Throws Error (Fault::usage) if all of them become too long together.
     void add(const Tag& tag);
     /// Does nothing if it is not there.

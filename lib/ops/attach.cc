@@ -104,6 +104,34 @@ bool has_key_inline(const OtherTarget& crypt)
     return w.size() >= 5 && !w[1].starts_with(':');
 }
 
+/// Whether all writes to it are those of a mounted filesystem that the kernel surely reaches: frozen, it has none under
+/// way anywhere.
+bool is_frozen(const Candidate& candidate)
+{
+    const auto& frozen = candidate.freeze.devices;
+    return std::find(frozen.begin(), frozen.end(), candidate.block.number) != frozen.end() &&
+           !candidate.freeze.doubtful.contains(candidate.block.number);
+}
+
+/// Whether writes may wait inside of its targets, where device-mapper does not count them.
+bool hides_writes(const Candidate& candidate)
+{
+    if (is_frozen(candidate))
+        return false;
+    return std::any_of(candidate.table.begin(), candidate.table.end(), [](const TableLine& line) {
+        const std::string type = target_type(line.target);
+        return type == "thin" || type == "crypt" || type == "delay";
+    });
+}
+
+/// What makes the hook fit, of a device that has a table.
+std::string way_to_hook(const Candidate& candidate)
+{
+    if (candidate.physical_volume)
+        return "attach the logical volumes on it";
+    return hides_writes(candidate) ? "mount its filesystem first" : "--via hook";
+}
+
 /// Throws unless the table may be loaded in two devices at once, and may leave the one it is in.
 void require_movable(const Candidate& candidate)
 {
@@ -116,7 +144,7 @@ void require_movable(const Candidate& candidate)
             throw cannot_move(candidate, target_type(line.target));
         if (other->type == "crypt" && !has_key_inline(*other))
             throw refused(candidate, "its encryption key is in the kernel's keyring and cannot be copied",
-                "attach the device below, or open it with cryptsetup --disable-keyring, or --via hook");
+                "attach the device below, or open it with cryptsetup --disable-keyring, or " + way_to_hook(candidate));
         if (other->type == "raid")
             require_loads_alike(candidate, *other);
     }
@@ -168,26 +196,6 @@ void require_no_overlap(const Machine& machine, const Candidate& candidate)
                 fmt::format("dmsnap detach {} first", shell_word(origin.device().text())));
 }
 
-/// Whether all writes to it are those of a mounted filesystem that the kernel surely reaches: frozen, it has none under
-/// way anywhere.
-bool is_frozen(const Candidate& candidate)
-{
-    const auto& frozen = candidate.freeze.devices;
-    return std::find(frozen.begin(), frozen.end(), candidate.block.number) != frozen.end() &&
-           !candidate.freeze.doubtful.contains(candidate.block.number);
-}
-
-/// Whether writes may wait inside of its targets, where device-mapper does not count them.
-bool hides_writes(const Candidate& candidate)
-{
-    if (is_frozen(candidate))
-        return false;
-    return std::any_of(candidate.table.begin(), candidate.table.end(), [](const TableLine& line) {
-        const std::string type = target_type(line.target);
-        return type == "thin" || type == "crypt" || type == "delay";
-    });
-}
-
 /// Whether writes may wait in a control group's throttle, before anything of the device counts them.
 bool holds_writes_back(const Candidate& candidate) { return !candidate.write_limit.empty() && !is_frozen(candidate); }
 
@@ -208,10 +216,15 @@ bool stays_tabled(const Candidate& candidate)
     return candidate.info && (candidate.physical_volume || hides_writes(candidate) || holds_writes_back(candidate));
 }
 
-/// The way out for a device that has a table.
+/// The way out for a device that has a table, if that can be moved.
 std::string or_by_table(const Candidate& candidate, std::string next_step)
 {
-    return candidate.info ? next_step + ", or --via table" : next_step;
+    try {
+        require_tabled(candidate);
+        return next_step + ", or --via table";
+    } catch (const Error&) {
+        return next_step;
+    }
 }
 
 void require_hookable(const Machine& machine, const Candidate& candidate)
@@ -222,7 +235,7 @@ void require_hookable(const Machine& machine, const Candidate& candidate)
     if (hides_writes(candidate))
         throw refused(candidate,
             "writes under way in its table cannot be waited for, since no filesystem on it is mounted",
-            "mount its filesystem first, or --via table");
+            or_by_table(candidate, "mount its filesystem first"));
     if (holds_writes_back(candidate))
         throw refused(candidate,
             fmt::format("the control group {} limits writes to it, and those that wait there cannot be waited for",

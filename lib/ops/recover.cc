@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "dm-interpose.h"
 #include "ops/attach.h"
+#include "ops/clone.h"
 #include "ops/naming.h"
 #include "ops/parts.h"
 
@@ -38,6 +39,13 @@ bool without_purpose(const OriginState& origin)
     return origin.line.provisional && origin.status.details && origin.status.details->last_id == 0;
 }
 
+/// It is attached, and nothing is under way.
+bool runs_well(const OriginState& origin)
+{
+    return origin.status.details && origin.status.state == INTERPOSE_STATE_ACTIVE && !origin.info.suspended &&
+           (!origin.live || origin.hooked());
+}
+
 class Finder {
 public:
     explicit Finder(const Machine& machine) : machine_(machine) {}
@@ -49,8 +57,11 @@ public:
                 if (const Interpose* line = interpose_line(device.inactive))
                     unfinished_attach(device, *line);
         for (const OriginState& origin : machine_.origins)
-            if (origin.status.details)
+            if (origin.status.details) {
                 look_at(origin);
+                if (runs_well(origin))
+                    end_dead_clones(origin);
+            }
         for (const DeviceState& device : machine_.devices)
             if (const auto origin = origin_of_base(device.info.uuid);
                 origin && device.info.suspended && swapped_suspended(device) &&
@@ -61,8 +72,7 @@ public:
             if (is_ours(device.info) && going_.count(device.name()) == 0 && swapping_.count(device.name()) == 0)
                 look_at(device);
         for (const OriginState& origin : machine_.origins)
-            if (origin.status.details && origin.status.state == INTERPOSE_STATE_ACTIVE && !origin.info.suspended &&
-                !without_purpose(origin) && (!origin.live || origin.hooked()))
+            if (runs_well(origin) && !without_purpose(origin))
                 make_images(origin);
         if (!machine_.udev)
             remove_stale_links();
@@ -180,11 +190,28 @@ private:
             leave_unused_store(origin);
     }
 
+    /// Of a copy whose program was killed.
+    void end_dead_clones(const OriginState& origin)
+    {
+        for (const Point& point : origin.points)
+            if (is_dead_clone(origin, point))
+                try {
+                    repair(origin.name(),
+                        fmt::format("the snapshot \"{}\" of a copy that was not finished", point.name.text()),
+                        "removed", plan_end_clone(machine_, origin, point, point.tags.has(Tag(clone_detach_tag))),
+                        origin.live ? std::nullopt : std::optional(origin.info));
+                } catch (const Error& error) {
+                    in_the_way(error.subject(), error.reason(), error.next_step());
+                }
+    }
+
     /// Also of invalid snapshots, so that a create with another store, dead before its point, ends where it began.
     void leave_unused_store(const OriginState& origin)
     {
         if (const auto store = origin.store();
-            store && !origin.lost() && !has_valid_snapshots(origin) && origin.images.empty())
+            store && !origin.lost() && !has_valid_snapshots(origin) && origin.images.empty() &&
+            std::none_of(origin.points.begin(), origin.points.end(),
+                [&](const Point& point) { return is_dead_clone(origin, point); })) // goes with that
             leave_store(origin, *store);
     }
 
@@ -317,7 +344,7 @@ private:
     void make_images(const OriginState& origin)
     {
         for (const Point& point : origin.points)
-            if (point.kind == PointKind::snapshot && point.valid)
+            if (point.kind == PointKind::snapshot && point.valid && !is_dead_clone(origin, point))
                 make_image(origin, point);
     }
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "ops/naming.h"
+#include "ops/overwrite.h"
 #include "ops/parts.h"
 
 #include <algorithm>
@@ -23,46 +24,6 @@ Sectors usable_length(const BlockDevice& device) { return round_down(device.size
 std::string operation_of(const PointWish& wish)
 {
     return fmt::format("take {} \"{}\"", to_text(wish.kind), wish.name.text());
-}
-
-/// What a use or a property of the device says against it.
-std::optional<std::string> unfit(const StoreFacts& facts)
-{
-    const BlockDevice& device = facts.device;
-    switch (facts.to_origin) {
-    case StackRelation::same: return "it is the device itself";
-    case StackRelation::above: return "it lies on the device";
-    case StackRelation::below: return "the device lies on it";
-    case StackRelation::unrelated: break;
-    }
-    if (!facts.users.none())
-        return "it is " + to_text(facts.users);
-    if (facts.claimed)
-        return "somebody holds it exclusively";
-    if (device.suspended)
-        return "it is suspended";
-    if (device.read_only)
-        return "it is read-only";
-    if (device.zoned)
-        return "it is a zoned device";
-    if (usable_length(device) < Sectors{INTERPOSE_STORE_SECTORS_MIN})
-        return fmt::format("it is smaller than {}", exact_size({INTERPOSE_STORE_SECTORS_MIN}));
-    if (device.logical_block > facts.origin_block)
-        return fmt::format("its blocks of {} bytes are larger than the device's of {}", device.logical_block.count,
-            facts.origin_block.count);
-    if (facts.signature && facts.signature->physical_volume)
-        return "it is an LVM physical volume";
-    return std::nullopt;
-}
-
-/// What it carries that may be precious.
-std::optional<std::string> precious(const StoreFacts& facts)
-{
-    if (facts.signature)
-        return "it carries something: " + facts.signature->description;
-    if (!facts.header.complaint.empty())
-        return "it carries something: " + facts.header.complaint;
-    return std::nullopt;
 }
 
 /// The store a snapshot will use, and the steps that make it ready.
@@ -318,21 +279,6 @@ Plan plan_image(
 }
 
 } // namespace
-
-std::optional<std::string> store_refusal(const StoreFacts& facts, bool overwrite)
-{
-    if (auto reason = unfit(facts))
-        return reason;
-    return overwrite ? std::nullopt : precious(facts);
-}
-
-bool only_signature_refuses(const StoreFacts& facts) { return !unfit(facts) && precious(facts); }
-
-bool may_pass(const StoreFacts& facts)
-{
-    return facts.to_origin == StackRelation::unrelated &&
-           (facts.users.passing() || (facts.users.none() && facts.claimed));
-}
 
 Plan plan_take(const Machine& machine, const PointWish& wish, const std::vector<Taker>& takers)
 {

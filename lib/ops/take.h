@@ -5,7 +5,7 @@
 #include "ops/attach.h"
 #include "ops/facts.h"
 #include "plan/step.h"
-#include "world/store_facts.h"
+#include "world/overwrite_facts.h"
 
 #include <chrono>
 #include <optional>
@@ -27,7 +27,7 @@ struct PointWish {
 
 /// The store that is wanted for a snapshot, the same one for all of a set.
 struct StoreWish {
-    StoreFacts facts; ///< as seen from the device
+    OverwriteFacts facts; ///< as seen from the device
     std::string path;
     Uuid new_store;         ///< freshly drawn
     bool overwrite = false; ///< whatever signature it carries
@@ -43,14 +43,6 @@ struct Taker {
     std::optional<Sectors> chunk;
     Via via = Via::automatic;
 };
-
-/// Why a device may not become a store; nothing if it may.  What is there goes only with `overwrite`, what is in use
-/// never.
-std::optional<std::string> store_refusal(const StoreFacts& facts, bool overwrite);
-/// Whether it is a signature alone that stands against it, so that a "yes" would do.
-bool only_signature_refuses(const StoreFacts& facts);
-/// Whether it is somebody's opening it that stands against it, which may be over in a moment.
-bool may_pass(const StoreFacts& facts);
 
 /// Takes a point of one device, or of several at one instant; attaches before if need be, and makes the images of
 /// snapshots.  Throws Error.

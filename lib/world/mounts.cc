@@ -114,6 +114,17 @@ std::vector<DeviceNumber> devices_of_file(const fs::path& file, const Roots& roo
     return number ? members_of_filesystem_on(*number, roots) : std::vector<DeviceNumber>{};
 }
 
+namespace {
+
+/// What the kernel swaps to, and what that lies on if it is a file.
+std::vector<DeviceNumber> devices_of_swap(const std::string& source, const Roots& roots)
+{
+    const auto number = number_behind(source, roots);
+    return number ? std::vector{*number} : devices_of_file(source, roots);
+}
+
+} // namespace
+
 bool is_swap(const BlockDevice& device, const Roots& roots)
 {
     const fs::path path = roots.proc / "swaps";
@@ -126,7 +137,8 @@ bool is_swap(const BlockDevice& device, const Roots& roots)
         throw Error(path, "read the table of swap", EIO);
     bool found = false;
     for_each_filesystem(*table, [&](libmnt_fs& swap) {
-        found = found || number_behind(text_or_empty(mnt_fs_get_source(&swap)), roots) == device.number;
+        const auto below = devices_of_swap(text_or_empty(mnt_fs_get_source(&swap)), roots);
+        found = found || std::find(below.begin(), below.end(), device.number) != below.end();
     });
     return found;
 }

@@ -26,6 +26,7 @@ std::vector<Mount> mounts_of(const BlockDevice& device, const Roots& roots = {})
 /// The devices of the filesystem that holds the file; none if it is on no block device.
 std::vector<DeviceNumber> devices_of_file(const std::filesystem::path& file, const Roots& roots = {});
 
+/// Whether the kernel swaps to the device, or to a file in the filesystem on it.
 bool is_swap(const BlockDevice& device, const Roots& roots = {});
 
 /// Writes out what the filesystems mounted there hold back (syncfs); mount points that have gone are left out.

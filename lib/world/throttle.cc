@@ -55,11 +55,12 @@ std::string find_limit_below(const fs::path& group, const std::string& disk)
         return group.string();
     std::error_code error;
     std::vector<fs::path> children;
-    for (fs::directory_iterator child(group, error); !error && child != fs::directory_iterator();
-         child.increment(error)) {
+    fs::directory_iterator entry(group, error);
+    while (!error && entry != fs::directory_iterator()) {
         std::error_code gone;
-        if (child->is_directory(gone) && !child->is_symlink(gone))
-            children.push_back(child->path());
+        if (entry->is_directory(gone) && !entry->is_symlink(gone))
+            children.push_back(entry->path());
+        entry.increment(error);
     }
     for (const fs::path& child : children)
         if (std::string found = find_limit_below(child, disk); !found.empty())

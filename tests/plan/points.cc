@@ -7,6 +7,7 @@
 #include "ops/change.h"
 #include "ops/check.h"
 #include "ops/list.h"
+#include "ops/overwrite.h"
 #include "ops/parts.h"
 
 using namespace dmsnap;
@@ -130,7 +131,7 @@ TEST_CASE("a name is given once an origin, and an image's once a machine", "[pla
 
 TEST_CASE("a store in use is refused whatever the answer, a signature only without a yes", "[plan]")
 {
-    StoreFacts facts = clean_store();
+    OverwriteFacts facts = clean_store();
     CHECK_FALSE(store_refusal(facts, false));
     CHECK_FALSE(only_signature_refuses(facts));
 
@@ -139,7 +140,7 @@ TEST_CASE("a store in use is refused whatever the answer, a signature only witho
     CHECK_FALSE(store_refusal(facts, true));
     CHECK(only_signature_refuses(facts));
 
-    const auto refused_always = [](const StoreFacts& bad) {
+    const auto refused_always = [](const OverwriteFacts& bad) {
         INFO(store_refusal(bad, true).value_or("not refused"));
         CHECK(store_refusal(bad, false));
         CHECK(store_refusal(bad, true));
@@ -183,9 +184,25 @@ TEST_CASE("a store in use is refused whatever the answer, a signature only witho
     refused_always(facts);
 }
 
+TEST_CASE("a copy needs a device that is as long, and a yes for a store on it", "[plan]")
+{
+    OverwriteFacts facts = clean_store();
+    const Sectors size = facts.device.size;
+    CHECK_FALSE(copy_refusal(facts, size, false));
+    CHECK(copy_refusal(facts, size + Sectors{1}, true) == "it is smaller than " + exact_size(size + Sectors{1}));
+    facts.header.header = StoreHeader{S, 1, {65536}, {32}};
+    CHECK(copy_refusal(facts, size, false) == "it carries something: a dmsnap store");
+    CHECK_FALSE(copy_refusal(facts, size, true));
+    facts = clean_store();
+    facts.signature = Signature{"ext4 filesystem", false};
+    CHECK(copy_refusal(facts, size, false) == "it carries something: ext4 filesystem");
+    facts.to_origin = StackRelation::below;
+    CHECK(copy_refusal(facts, size, true) == "the device lies on it");
+}
+
 TEST_CASE("a header of a store that is not in use stands against nothing", "[plan]")
 {
-    StoreFacts facts = clean_store();
+    OverwriteFacts facts = clean_store();
     facts.header.header = StoreHeader{S, 1, {65536}, {32}};
     CHECK_FALSE(store_refusal(facts, false));
     facts.header = {std::nullopt, "store header with a wrong checksum"};

@@ -108,9 +108,9 @@ inline World disk_world()
     return world;
 }
 
-inline StoreFacts clean_store()
+inline OverwriteFacts clean_store()
 {
-    StoreFacts facts;
+    OverwriteFacts facts;
     facts.device.number = {8, 48};
     facts.device.kernel_name = "sdd";
     facts.device.size = {65541};

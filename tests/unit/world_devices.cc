@@ -268,6 +268,18 @@ TEST_CASE("swap is told from a mount", "[unit]")
     CHECK_FALSE(is_swap(server.device("8:0"), server.roots()));
 }
 
+TEST_CASE("a swap file is swap on the device below it", "[unit]")
+{
+    Server server;
+    server.mount("8:16", "/", "ext4", "{dev}/sdb");
+    server.mount("254:0", "/home", "ext4", "{dev}/mapper/vg-home");
+    server.swap_to_file("/home/swap\\040file");
+    CHECK(is_swap(server.device("vg/home"), server.roots()));
+    CHECK_FALSE(is_swap(server.device("8:16"), server.roots()));
+    server.swap_to_file("/swapfile");
+    CHECK(is_swap(server.device("8:16"), server.roots()));
+}
+
 TEST_CASE("a control group that limits writes to a disk is found", "[unit]")
 {
     Server server;

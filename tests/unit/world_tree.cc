@@ -115,6 +115,12 @@ void FakeMachine::swap_on(const std::string& name)
     file << (roots().dev / name).string() << " partition\t1020\t0\t-2\n";
 }
 
+void FakeMachine::swap_to_file(const std::string& path)
+{
+    std::ofstream file(roots().proc / "swaps", std::ios::app);
+    file << path << " file\t\t1020\t0\t-2\n";
+}
+
 void FakeMachine::open_by(int pid, const std::string& command, const std::string& name)
 {
     const fs::path process = roots().proc / std::to_string(pid);

@@ -36,6 +36,8 @@ public:
     /// A line of /proc/self/mountinfo; `source` as the kernel prints it, `{dev}` standing for /dev.
     void mount(const std::string& number, const std::string& target, const std::string& type, std::string source);
     void swap_on(const std::string& name);
+    /// A path as the kernel prints it.
+    void swap_to_file(const std::string& path);
     void open_by(int pid, const std::string& command, const std::string& name);
     /// Writes a file of a device's directory in sysfs, such as "ro".
     void set(const std::string& device, const std::string& file, const std::string& text);

@@ -91,6 +91,9 @@ TEST_CASE("a command line that makes no sense is refused", "[bad-input-words]")
         {usage, "missing", {"create", "-n", "x"}},
         {usage, "missing", {"checkpoint", "-n", "x"}},
         {usage, "missing", {"changed", "--since", "c1"}},
+        {usage, "missing", {"clone"}},
+        {usage, "missing", {"clone", "test-plain"}},
+        {usage, "too many", {"clone", "test-plain", spare_disk(), spare_disk()}},
         {usage, "--name is missing", {"create", "test-plain"}},
         {usage, "--name is missing", {"checkpoint", "test-plain"}},
         {usage, "--since is missing", {"changed", "test-origin"}},
@@ -182,6 +185,7 @@ TEST_CASE("a name that is none is refused", "[bad-input-names]")
 TEST_CASE("a device that is none, or not one to attach to, is refused", "[bad-input-devices]")
 {
     const Targets targets;
+    const DmDevice apart("test-apart", fmt::format("0 262144 linear {} 2097152\n", spare_disk()));
     const std::vector<std::string> none = {"nothing-here", "", "/", ".", "/etc/passwd", "/dev/null", "/dev/nothing",
         "/dev/mapper/control", "/proc/self/mem", "0:0", "4294967296:1", "999999999999999999999:1", "254:-1",
         "254:", "vg/nothing", "a/b/c", "../test-plain", "test-plain/", "test-plain ", "TEST-PLAIN", "\x1b[31mred",
@@ -207,6 +211,16 @@ TEST_CASE("a device that is none, or not one to attach to, is refused", "[bad-in
         {failed, "attached with chunks of", {"checkpoint", "-n", "x", "-c", "64k", "test-origin"}},
         {failed, "nothing-here", {"detach", "test-plain", "nothing-here"}},
         {failed, "has snapshots", {"detach", "test-origin", "test-origin"}},
+        {failed, "find", {"clone", "test-plain", "nothing-here"}},
+        {failed, "find", {"clone", "nothing-here", spare_disk()}},
+        {failed, "it is the device itself", {"clone", "test-plain", "test-plain"}},
+        {failed, "smaller than", {"clone", "test-plain", "test-small"}},
+        {failed, "used by", {"clone", "--yes", "test-plain", store_disk()}},
+        {failed, "larger than the device's", {"clone", "test-small", disk_4k()}},
+        {failed, "the device lies on it", {"clone", "--yes", "test-origin", origin_disk()}},
+        {usage, "no store yet", {"clone", "test-plain", apart.path()}},
+        {usage, "it is the store as well", {"clone", "--store", apart.path(), "test-plain", apart.path()}},
+        {failed, "the device lies on it", {"clone", "test-plain", spare_disk()}},
         {failed, "not attached", {"status", "test-plain"}},
         {failed, "not attached", {"list", "test-plain"}},
     });

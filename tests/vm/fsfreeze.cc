@@ -296,14 +296,22 @@ TEST_CASE("a filesystem that somebody is still freezing is frozen before the poi
         "dd", "if=/dev/zero", "bs=4k", "count=1", "oflag=direct", "conv=notrunc", "status=none", "of=" + file};
     must(write_directly);
     must({"sync", "--file-system", filesystem.directory()});
-    slow.replace_table(delayed(4000));
+    // The write waits as long as we like, and what the freeze writes after it takes its time.
+    slow.replace_table(delayed(1000));
+    must({"dmsetup", "suspend", "--noflush", "--nolockfs", slow.name()});
     Background write(write_directly);
-    wait_until("a write is under way", 3, [&] { return stack_has(write.pid(), "dio"); });
+    wait_until("a write is under way", never_longer, [&] { return stack_has(write.pid(), "dio"); });
     Background freeze({"fsfreeze", "--freeze", filesystem.directory()});
-    wait_until("a freeze waits for it", 3, [&] { return stack_has(freeze.pid(), "freeze_super"); });
+    wait_until("a freeze waits for it", never_longer, [&] { return stack_has(freeze.pid(), "freeze_super"); });
     // By hand: the tool has what is dirty written out before, and that waits for the freeze.
-    must({"timeout", "--signal=KILL", "60", "dmsetup", "message", origin->dm_name(), "0",
+    Background take({"dmsetup", "message", origin->dm_name(), "0",
         fmt::format("take dddddddd-4444-4444-8444-444444444444 snapshot point - 60000 {} -", number)});
+    wait_until("a point is under way", never_longer, [&] { return stack_has(take.pid(), "interpose_take"); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    CHECK(write.running());
+    CHECK(take.running());
+    must({"dmsetup", "resume", slow.name()});
+    CHECK(take.wait(never_longer) == 0);
     CHECK(is_frozen(filesystem));
     CHECK(list_field("point", "consistency") == "fs");
     slow.replace_table(delayed(0));

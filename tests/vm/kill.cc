@@ -61,7 +61,18 @@ struct Case {
     std::vector<Arguments> before;
     Arguments verb;
     Arguments dead = {}; ///< a verb that was killed half-way just before
+    bool leaves_nothing = false;
 };
+
+/// What is besides the origin: a second one for sets, and a device to copy to.
+const std::string second_name = "test-second";
+const std::string target_name = "test-target";
+
+Arguments with(Arguments words, const std::string& last)
+{
+    words.push_back(last);
+    return words;
+}
 
 std::vector<Case> cases(const Origin& origin)
 {
@@ -70,6 +81,8 @@ std::vector<Case> cases(const Origin& origin)
     const Arguments create = origin.attaching({"create", "-n", "s1", "--store", store_disk()});
     const Arguments second = {"create", "-n", "s2", device};
     const Arguments checkpoint = origin.attaching({"checkpoint", "-n", "c1"});
+    const Arguments create_set = with(create, second_name);
+    const Arguments clone = with(origin.attaching({"clone", "--yes", "--store", store_disk()}), target_name);
     return {
         {"attach", {}, attach},
         {"create", {}, create},
@@ -87,6 +100,12 @@ std::vector<Case> cases(const Origin& origin)
         {"detach", {checkpoint}, {"detach", device}},
         {"detach --force", {create, checkpoint, second}, {"detach", "--force", "--yes", device}},
         {"recover", {}, {"recover"}, create},
+        {"create a set", {}, create_set},
+        {"checkpoint of a set", {}, with(checkpoint, second_name)},
+        {"remove a set", {create_set}, {"remove", "s1"}},
+        {"rename a set", {create_set}, {"rename", "s1", "s9"}},
+        {"clone", {}, clone, {}, true},
+        {"clone of an attached device", {attach}, clone, {}, true},
     };
 }
 
@@ -94,7 +113,8 @@ class Killing {
 public:
     /// Dies at so many ioctls of a verb, drawn by lot, or at all there are.
     Killing(std::unique_ptr<Origin> origin, std::size_t points)
-        : points_(points), origin_(std::move(origin)), writer_(origin_->path())
+        : points_(points), origin_(std::move(origin)), second_(linear_origin(spare_disk(), 16_MiB, 1, second_name)),
+          target_(target_name, fmt::format("0 98304 linear {} 65536\n", spare_disk())), writer_(origin_->path())
     {
         learn_pace();
     }
@@ -133,7 +153,7 @@ private:
 
     void reset()
     {
-        run_tool({"detach", "--force", "--yes", origin_->device()});
+        run_tool({"detach", "--force", "--yes", origin_->device(), second_->device()});
         REQUIRE(run_tool({"recover"}).status == 0);
     }
 
@@ -144,6 +164,8 @@ private:
             tool(verb);
         if (!what.dead.empty())
             die_half_way(what.dead);
+        if (what.leaves_nothing)
+            must({"udevadm", "settle"}); // who looks into what was written to would be waited for
     }
 
     /// After half of the ioctls that change something.
@@ -166,7 +188,7 @@ private:
         const std::string before = lasting_state();
         const std::vector<bool> ioctls = ioctls_of(what.verb);
         const std::string done = lasting_state();
-        REQUIRE(before != done);
+        REQUIRE((before == done) == what.leaves_nothing);
         bool as_before = false;
         for (const std::size_t number : chosen(ioctls)) {
             INFO(what.name << ", killed at ioctl " << number << " of " << ioctls.size());
@@ -237,6 +259,8 @@ private:
     Random random_;
     std::size_t points_;
     std::unique_ptr<Origin> origin_;
+    std::unique_ptr<Origin> second_;
+    DmDevice target_;
     RecordWriter writer_;
     Milliseconds allowed_{1000};
     Milliseconds longest_{0};

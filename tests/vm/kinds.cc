@@ -281,6 +281,7 @@ const Kind all_kinds[] = {
     {"nvme", [](Bytes size) { return std::make_unique<PartitionOrigin>(nvme_disk(), size); }},
     {"scsi-4k", [](Bytes size) { return std::make_unique<ScsiOrigin>(size); }},
     {"md-raid0", [](Bytes size) { return md_origin("0", 2, 2, size); }},
+    {"md-linear", [](Bytes size) { return md_origin("linear", 2, 2, size); }},
     {"md-raid1", [](Bytes size) { return md_origin("1", 2, 1, size); }},
     {"md-raid5", [](Bytes size) { return md_origin("5", 3, 2, size); }},
     {"loop", [](Bytes size) { return std::make_unique<LoopOrigin>(size); }},

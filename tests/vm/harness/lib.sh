@@ -70,9 +70,20 @@ quiet() {
     wait "$ticker" 2>/dev/null || true
 }
 
-# The processes of a job started under `set -m`, also those that sudo started.
+# sudo forgets after a quarter of an hour: leaves in $keeper what reminds it, to be killed at the end.
+keeper=''
+keep_root() {
+    [ "$(id -u)" != 0 ] || return 0
+    set -m
+    (while sleep 60; do sudo -n -v; done) </dev/null >/dev/null 2>&1 &
+    keeper=$!
+    set +m
+}
+
+# The processes of a job started under `set -m`, also those that sudo started, which are not ours to signal.
 kill_job() {
-    kill -- "-$1" 2>/dev/null || as_root kill -- "-$1" 2>/dev/null || true
+    kill -- "-$1" 2>/dev/null || true
+    [ "$(id -u)" = 0 ] || as_root kill -- "-$1" 2>/dev/null || true
 }
 
 # attempt LABEL LOG COMMAND...: runs it silently, says every five seconds that it is still at it, and leaves its status

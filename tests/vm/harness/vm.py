@@ -58,7 +58,7 @@ class Machine:
         self.logs = logs
         for name in ("serial", "output", "results"):
             (logs / name).write_bytes(b"")
-        self.scratch = Path(tempfile.mkdtemp(prefix="dmsnap-vm-"))
+        self.scratch = Path(tempfile.mkdtemp(prefix="dmsnap-vm-", dir=os.environ.get("TMPDIR", "/var/tmp")))
         self.process = None
         self.arguments = [
             "setpriv", "--pdeathsig", "KILL", "--",

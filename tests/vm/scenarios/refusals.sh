@@ -30,12 +30,12 @@ create() {
 clean_up() {
     local status=$?
     set +e
+    swapoff -a
     dmsetup resume origin
     umount /mnt
     dmsnap detach --force --yes second third
     losetup --detach-all
     dmsetup remove --retry second third gone-old gone-new
-    swapoff -a
     dmsnap detach --force --yes origin
     vgremove --force --yes held
     pvremove --force --force --yes "$spare"
@@ -78,7 +78,19 @@ mkswap "$spare" >/dev/null
 refused 5 "swap" create "$spare"
 swapon "$spare"
 refused 5 "swap" create "$spare" --yes
+refused 5 "swaps to it" dmsnap attach "$spare"
 swapoff "$spare"
+wipefs --quiet --all "$spare"
+
+mkfs.ext4 -q "$spare"
+mount "$spare" /mnt
+dd if=/dev/zero of=/mnt/swapfile bs=1M count=16 status=none
+chmod 600 /mnt/swapfile
+mkswap /mnt/swapfile >/dev/null
+swapon /mnt/swapfile
+refused 5 "swaps to it" dmsnap attach "$spare"
+swapoff /mnt/swapfile
+umount /mnt
 wipefs --quiet --all "$spare"
 
 echo 'label: gpt' | sfdisk --quiet --no-reread "$spare"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
-#include "world/store_facts.h"
+#include "world/overwrite_facts.h"
 
 #include "base/error.h"
 #include "world/file.h"
@@ -49,11 +49,11 @@ bool is_claimed(const BlockDevice& device, const Roots& roots)
     }
 }
 
-StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots)
+OverwriteFacts read_overwrite_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots)
 {
     require_readable(device, roots);
     const std::filesystem::path node = node_path(device, roots);
-    StoreFacts facts;
+    OverwriteFacts facts;
     facts.device = device;
     facts.origin_block = origin.logical_block;
     facts.to_origin = relation(device, origin, roots);

@@ -15,8 +15,9 @@ namespace dmsnap {
 /// How two devices stand to each other.
 enum class StackRelation { unrelated, same, above, below };
 
-/// Everything that decides whether a device may become the store of an origin; the verdict is ops' (no I/O there).
-struct StoreFacts {
+/// Everything that decides whether a device may be written over for the sake of an origin, as its store or as a copy of
+/// it; the verdict is ops' (no I/O there).
+struct OverwriteFacts {
     BlockDevice device;
     StackRelation to_origin = StackRelation::unrelated; ///< where the device is, seen from the origin
     std::set<DeviceNumber> below;                       ///< the device, and what it lies on at any depth
@@ -32,6 +33,6 @@ struct StoreFacts {
 bool is_claimed(const BlockDevice& device, const Roots& roots = {});
 
 /// Reads them all but `claimed`. Changes nothing. Throws Error if the device cannot be read.
-StoreFacts read_store_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots = {});
+OverwriteFacts read_overwrite_facts(const BlockDevice& device, const BlockDevice& origin, const Roots& roots = {});
 
 } // namespace dmsnap
