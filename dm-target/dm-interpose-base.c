@@ -190,12 +190,13 @@ static void set_active(struct interpose_base *base, bool active)
 
 static void base_presuspend(struct dm_target *ti)
 {
+	set_active(ti->private, false); /* no hook begins from here on */
 	interpose_hook_lose_base(base_disk(ti->private));
 }
 
-static void base_postsuspend(struct dm_target *ti)
+static void base_presuspend_undo(struct dm_target *ti)
 {
-	set_active(ti->private, false);
+	set_active(ti->private, true);
 }
 
 static int base_preresume(struct dm_target *ti)
@@ -242,7 +243,7 @@ struct target_type interpose_base_target = {
 	.dtr = base_dtr,
 	.map = base_map,
 	.presuspend = base_presuspend,
-	.postsuspend = base_postsuspend,
+	.presuspend_undo = base_presuspend_undo,
 	.preresume = base_preresume,
 	.status = base_status,
 	.iterate_devices = base_iterate_devices,

@@ -40,6 +40,10 @@
 #define HOOKED_SPARE_MAX 32
 /* How long hook_drain() sleeps between two looks. */
 #define DRAIN_PAUSE_MS 5
+/* How many of them in a row must find nothing under way. */
+#define DRAIN_LOOKS 3
+/* How long the suspension of a private device waits for writes that were turned, so that it does not meet them. */
+#define LOSE_WAIT_MS 10000
 /* How long the gate of a hook that was removed stays closed at a time. */
 #define AWAIT_PAUSE_MS 1000
 
@@ -177,7 +181,7 @@ static void end_hooked(struct bio *bio)
 }
 
 /* The outermost one on this processor ends them all. */
-static void hooked_end_io(struct bio *bio)
+static void end_chained(struct bio *bio)
 {
 	struct hooked_cpu *cpu;
 	unsigned long flags;
@@ -202,10 +206,21 @@ static void hooked_end_io(struct bio *bio)
 	preempt_enable();
 }
 
-/* What another area of the same disk has wrapped after us is ours still. */
-static bool is_own(const struct interpose_hook *hook, struct bio *bio)
+/* Only chained ones end each other on one stack; whoever ends another may sleep if its caller may. */
+static void hooked_end_io(struct bio *bio)
 {
-	bio_end_io_t *end_io = bio->bi_end_io;
+	const struct hooked_write *write = bio->bi_private;
+
+	if (write->end_io == chain_end_io)
+		end_chained(bio);
+	else
+		end_hooked(bio);
+}
+
+/* Whether a bio is wrapped for the origin, if only beneath what another area of the same disk has wrapped after us. */
+static bool is_wrapped(const struct interpose_hook *hook, const struct bio *bio)
+{
+	bio_end_io_t *end_io = smp_load_acquire(&bio->bi_end_io); /* pairs with hook_wrap() */
 	const void *private = bio->bi_private;
 
 	while (end_io == hooked_end_io) {
@@ -216,7 +231,22 @@ static bool is_own(const struct interpose_hook *hook, struct bio *bio)
 		end_io = write->end_io;
 		private = write->private;
 	}
-	return interpose_base_sent(bio, hook->through);
+	return false;
+}
+
+/* What a bio was split off from, or was chained to by its owner; NULL: nothing.  It does not end before the bio does. */
+static struct bio *chained_to(const struct bio *bio)
+{
+	return bio->bi_end_io == chain_end_io ? bio->bi_private : NULL;
+}
+
+/* Only what a driver splits off is chained to a bio that a base device sent. */
+static bool is_own(const struct interpose_hook *hook, struct bio *bio)
+{
+	struct bio *whole = chained_to(bio);
+
+	return is_wrapped(hook, bio) || interpose_base_sent(bio, hook->through) ||
+	       (whole && interpose_base_sent(whole, hook->through));
 }
 
 static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooked_write *write,
@@ -229,11 +259,24 @@ static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooke
 	write->end_io = bio->bi_end_io;
 	write->private = bio->bi_private;
 	bio->bi_private = write;
-	bio->bi_end_io = hooked_end_io;
+	smp_store_release(&bio->bi_end_io, hooked_end_io); /* pairs with is_wrapped() */
+}
+
+/*
+ * Whether a write has to be counted with those that a closed gate still waits for, as long as there are any: it cannot be
+ * turned, or one of them ends only when it has.
+ */
+static bool hook_must_not_wait(const struct interpose_hook *hook, const struct bio *bio,
+			       bool can_turn)
+{
+	const struct bio *whole = chained_to(bio);
+
+	return !can_turn || (whole && is_wrapped(hook, whole));
 }
 
 /* Return: whether a write may go as it is, counted by the gate; else it must be turned to the top device. */
-static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t first, sector_t end)
+static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t first, sector_t end,
+			bool can_turn)
 {
 	struct interpose_origin *origin = hook->origin;
 	sector_t from = max(first, hook->first);
@@ -241,7 +284,8 @@ static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t f
 	struct chunk_range range =
 		chunks_touched(from - hook->first, to - from, origin->chunk_shift);
 
-	if (!percpu_ref_tryget_live_rcu(&origin->gate))
+	if (!percpu_ref_tryget_live_rcu(&origin->gate) &&
+	    (!hook_must_not_wait(hook, bio, can_turn) || !percpu_ref_tryget(&origin->gate)))
 		return false;
 	if (READ_ONCE(origin->active) && interpose_write_goes(origin, bio_op(bio), range))
 		return true;
@@ -273,7 +317,7 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 {
 	sector_t end = first + bio_sectors(bio);
 	struct hooked_write *write;
-	bool counted;
+	bool can_turn, counted;
 
 	/* What lies beyond the end of a live device that has grown counts as changed, unseen. */
 	if (end <= hook->first || first >= hook->end)
@@ -285,8 +329,9 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 		goto forsake;
 	if (!queue_is_mq(hook->disk->queue))
 		bio_clear_polled(bio); /* such a device keeps a list of its own in bi_private */
-	counted = hook_let_go(hook, bio, first, end);
-	if (!counted && !hook_can_turn(hook, bio, first, end))
+	can_turn = hook_can_turn(hook, bio, first, end);
+	counted = hook_let_go(hook, bio, first, end, can_turn);
+	if (!counted && !can_turn)
 		goto forsake;
 	hook_wrap(hook, bio, write, counted);
 	if (!counted)
@@ -374,8 +419,18 @@ static void callback_put(void)
 
 /* The gap */
 
-/* Writes that a device without requests has under way, as it counts them itself: on any processor, so any may be negative. */
-static long writes_in_flight(struct gendisk *disk)
+static bool hook_covers(const struct interpose_hook *hook, struct block_device *bdev)
+{
+	sector_t start = bdev->bd_start_sect;
+
+	return start < hook->end && start + bdev_nr_sectors(bdev) > hook->first;
+}
+
+/*
+ * Writes that a device without requests has under way, as it counts them itself: on any processor, so any may be negative.
+ * One that begins on a processor that was passed and ends on one to come hides another.
+ */
+static long writes_in_flight(const struct interpose_hook *hook)
 {
 	struct block_device *bdev;
 	unsigned long index;
@@ -383,9 +438,11 @@ static long writes_in_flight(struct gendisk *disk)
 	int cpu;
 
 	rcu_read_lock();
-	xa_for_each(&disk->part_tbl, index, bdev)
+	xa_for_each(&hook->disk->part_tbl, index, bdev)
 		for_each_possible_cpu(cpu)
-			writes += local_read(&per_cpu_ptr(bdev->bd_stats, cpu)->in_flight[1]);
+			if (hook_covers(hook, bdev))
+				writes +=
+					local_read(&per_cpu_ptr(bdev->bd_stats, cpu)->in_flight[1]);
 	rcu_read_unlock();
 	return writes;
 }
@@ -403,13 +460,16 @@ static int drain_queue(struct request_queue *q, ktime_t deadline)
 }
 
 /* Waits for the writes that came before the hook.  Context: the gate is closed, so that no others come; sleeps. */
-static int hook_drain(struct gendisk *disk, ktime_t deadline)
+static int hook_drain(const struct interpose_hook *hook, ktime_t deadline)
 {
-	int r = drain_queue(disk->queue, deadline);
+	struct request_queue *q = hook->disk->queue;
+	int r = drain_queue(q, deadline);
+	unsigned int quiet = 0;
 
-	if (r || queue_is_mq(disk->queue))
+	if (r || queue_is_mq(q))
 		return r;
-	while (writes_in_flight(disk) > 0) {
+	while (quiet < DRAIN_LOOKS) {
+		quiet = writes_in_flight(hook) > 0 ? 0 : quiet + 1;
 		if (ktime_after(ktime_get(), deadline))
 			return -ETIMEDOUT;
 		msleep(DRAIN_PAUSE_MS);
@@ -552,13 +612,17 @@ static void hook_remove(struct interpose_hook *hook)
 static int hook_insert_drained(struct interpose_hook *hook, ktime_t deadline)
 {
 	struct interpose_origin *origin = hook->origin;
+	struct interpose_area area;
 	int r;
 
 	interpose_gate_prepare(origin);
 	hook_insert(hook);
 	synchronize_rcu_tasks();
 	r = interpose_gate_close(origin, deadline);
-	r = r ?: hook_drain(hook->disk, deadline);
+	r = r ?: hook_drain(hook, deadline);
+	/* Whoever began to suspend the base before it was inserted did not find it. */
+	if (!r && interpose_base_area(hook->through, &area))
+		r = -EBUSY;
 	if (r)
 		hook_remove(hook);
 	interpose_gate_open(origin);
@@ -717,27 +781,55 @@ static bool hook_lose(struct interpose_origin *origin)
 	return news;
 }
 
-/**
- * interpose_hook_lose_base() - a base device is being suspended: what is turned might wait for ever, or meet another table
- * Context: presuspend.
- */
-void interpose_hook_lose_base(const struct gendisk *through)
+/* Until the writes that were turned have come back: from here on they would wait, or meet another table. */
+static void await_turned(struct interpose_origin *origin)
+{
+	if (!wait_event_timeout(origin->unhooked, !atomic_read(&origin->hooks),
+				msecs_to_jiffies(LOSE_WAIT_MS)))
+		pr_warn("interpose: %s is suspended while writes of its live device wait in it\n",
+			dm_device_name(origin->md));
+}
+
+static struct interpose_origin *origin_through(const struct gendisk *through)
 {
 	struct interpose_hook *hook;
 	unsigned int i;
 
-	rcu_read_lock();
 	for (i = 0; i < ARRAY_SIZE(registry); i++)
 		hlist_for_each_entry_rcu(hook, &registry[i], node)
 			if (hook->through == through)
-				hook_lose(hook->origin);
-	rcu_read_unlock();
+				return interpose_origin_ref(hook->origin);
+	return NULL;
 }
 
-/* The same for the top device.  Return: whether that is news.  Context: presuspend. */
+/**
+ * interpose_hook_lose_base() - a base device is being suspended: what is turned might wait for ever, or meet another table
+ * Context: presuspend, when the device still takes what is on its way to it; sleeps, for a bounded time.
+ */
+void interpose_hook_lose_base(const struct gendisk *through)
+{
+	struct interpose_origin *origin;
+
+	rcu_read_lock();
+	origin = origin_through(through);
+	rcu_read_unlock();
+	if (!origin)
+		return;
+	hook_lose(origin);
+	await_turned(origin);
+	interpose_origin_unref(origin);
+}
+
+/* The same for the top device.  Return: whether that is news. */
 bool interpose_hook_lose_top(struct interpose_origin *origin)
 {
-	return READ_ONCE(origin->hook) && hook_lose(origin);
+	bool news;
+
+	if (!READ_ONCE(origin->hook))
+		return false;
+	news = hook_lose(origin);
+	await_turned(origin);
+	return news;
 }
 
 /* The live device of an origin that has a hook, 0 if it has none.  Context: any that holds the origin. */
@@ -778,7 +870,7 @@ int __init interpose_hook_init(void)
 	}
 	/* Once and for all: a filter that is freed cannot be set again on every kernel. */
 	callback_possible =
-		IS_ENABLED(CONFIG_DYNAMIC_FTRACE) &&
+		IS_ENABLED(CONFIG_DYNAMIC_FTRACE) && !IS_ENABLED(CONFIG_PREEMPT_RT) &&
 		!ftrace_set_filter_ip(&hook_ops, (unsigned long)submit_bio_noacct, 0, 0);
 	return 0;
 }

@@ -217,11 +217,12 @@ static int interpose_end_io(struct dm_target *ti, struct bio *bio, blk_status_t 
 static void interpose_presuspend(struct dm_target *ti)
 {
 	struct interpose *ip = ti->private;
+	bool lost = interpose_hook_lose_top(ip->origin);
 
-	/* By a worker too late: who listens is told by the table that is active. */
-	if (interpose_hook_lose_top(ip->origin))
-		dm_table_event(ti->table);
 	interpose_origin_bar(ip->origin, true);
+	lost |= interpose_hook_lose_top(ip->origin); /* one that was in the making */
+	if (lost) /* by a worker too late: who listens is told by the table that is active */
+		dm_table_event(ti->table);
 }
 
 static void interpose_presuspend_undo(struct dm_target *ti)

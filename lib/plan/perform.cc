@@ -180,8 +180,9 @@ Error explained(const Error& error, const Hook& step)
     };
     switch (error.number()) {
     case EOPNOTSUPP:
-        return because("the kernel's function tracing cannot be had: it is not built in (CONFIG_DYNAMIC_FTRACE), or "
-                       "kernel.ftrace_enabled is 0",
+        return because(
+            "the kernel's function tracing cannot be had: it is not built in (CONFIG_DYNAMIC_FTRACE), kernel.ftrace_enabled "
+            "is 0, or the kernel is PREEMPT_RT",
             "sysctl kernel.ftrace_enabled=1, or --via table if the device has one");
     case EBUSY: return because("a part of it is attached already", "dmsnap status, which shows what is");
     case ENODEV: return because("it is gone", "lsblk, which shows what is there");

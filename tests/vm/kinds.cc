@@ -195,7 +195,7 @@ public:
     {
         Arguments create = {"mdadm", "--create", path(), "--run", "--quiet", "--metadata", "1.2", "--level", level,
             "--raid-devices", std::to_string(members)};
-        if (level == "1" || level == "5")
+        if (level == "1" || level == "5" || level == "10")
             create.insert(create.end(), {"--assume-clean", "--bitmap", "none"});
         for (unsigned i = 1; i <= members; ++i) {
             members_.push_back(
@@ -283,6 +283,7 @@ const Kind all_kinds[] = {
     {"md-raid0", [](Bytes size) { return md_origin("0", 2, 2, size); }},
     {"md-linear", [](Bytes size) { return md_origin("linear", 2, 2, size); }},
     {"md-raid1", [](Bytes size) { return md_origin("1", 2, 1, size); }},
+    {"md-raid10", [](Bytes size) { return md_origin("10", 4, 2, size); }},
     {"md-raid5", [](Bytes size) { return md_origin("5", 3, 2, size); }},
     {"loop", [](Bytes size) { return std::make_unique<LoopOrigin>(size); }},
     {"lv-hook", [](Bytes size) { return by_hook(lvm_origin(origin_disk(), size)); }},
