@@ -61,7 +61,7 @@ bool interpose_base_sent(struct bio *bio, const struct gendisk *through)
 /**
  * interpose_base_area() - where the live device of a base device is
  * Context: sleeps.
- * Return: 0, or -EINVAL: @disk is no base device that runs.
+ * Return: 0; -EINVAL: @disk is no base device; -EBUSY: it is, and does not run.
  */
 int interpose_base_area(const struct gendisk *disk, struct interpose_area *area)
 {
@@ -70,12 +70,16 @@ int interpose_base_area(const struct gendisk *disk, struct interpose_area *area)
 
 	mutex_lock(&bases_mutex);
 	list_for_each_entry(base, &bases, list) {
-		if (base_disk(base) != disk || !base->active)
+		if (base_disk(base) != disk)
+			continue;
+		r = -EBUSY;
+		if (!base->active)
 			continue;
 		area->live = base->live.bdev->bd_dev;
 		area->first = base->live.bdev->bd_start_sect + base->start;
 		area->sectors = base->ti->len;
 		r = 0;
+		break;
 	}
 	mutex_unlock(&bases_mutex);
 	return r;

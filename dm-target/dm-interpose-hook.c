@@ -621,8 +621,8 @@ static int hook_insert_drained(struct interpose_hook *hook, ktime_t deadline)
 	r = interpose_gate_close(origin, deadline);
 	r = r ?: hook_drain(hook, deadline);
 	/* Whoever began to suspend the base before it was inserted did not find it. */
-	if (!r && interpose_base_area(hook->through, &area))
-		r = -EBUSY;
+	if (!r && (READ_ONCE(origin->gone) || interpose_base_area(hook->through, &area)))
+		r = -ESTALE;
 	if (r)
 		hook_remove(hook);
 	interpose_gate_open(origin);
@@ -781,13 +781,17 @@ static bool hook_lose(struct interpose_origin *origin)
 	return news;
 }
 
-/* Until the writes that were turned have come back: from here on they would wait, or meet another table. */
-static void await_turned(struct interpose_origin *origin)
+/**
+ * interpose_hook_await_turned() - writes that were turned come back: from here on they would wait, or meet another table
+ * Those of hooks that are gone already, too.
+ * Context: presuspend, when a device still takes what is on its way to it; sleeps, for a bounded time.
+ */
+void interpose_hook_await_turned(struct interpose_origin *origin)
 {
 	if (!wait_event_timeout(origin->unhooked, !atomic_read(&origin->hooks),
 				msecs_to_jiffies(LOSE_WAIT_MS)))
-		pr_warn("interpose: %s is suspended while writes of its live device wait in it\n",
-			dm_device_name(origin->md));
+		pr_warn("interpose: %s: a private device is suspended while writes may wait in it\n",
+			origin->name);
 }
 
 static struct interpose_origin *origin_through(const struct gendisk *through)
@@ -803,8 +807,8 @@ static struct interpose_origin *origin_through(const struct gendisk *through)
 }
 
 /**
- * interpose_hook_lose_base() - a base device is being suspended: what is turned might wait for ever, or meet another table
- * Context: presuspend, when the device still takes what is on its way to it; sleeps, for a bounded time.
+ * interpose_hook_lose_base() - a base device is being suspended: the origin is lost, and its turned writes come back
+ * Context: presuspend; sleeps, for a bounded time.
  */
 void interpose_hook_lose_base(const struct gendisk *through)
 {
@@ -816,20 +820,14 @@ void interpose_hook_lose_base(const struct gendisk *through)
 	if (!origin)
 		return;
 	hook_lose(origin);
-	await_turned(origin);
+	interpose_hook_await_turned(origin);
 	interpose_origin_unref(origin);
 }
 
-/* The same for the top device.  Return: whether that is news. */
+/* The same for the top device, but for the waiting.  Return: whether that is news.  Context: presuspend. */
 bool interpose_hook_lose_top(struct interpose_origin *origin)
 {
-	bool news;
-
-	if (!READ_ONCE(origin->hook))
-		return false;
-	news = hook_lose(origin);
-	await_turned(origin);
-	return news;
+	return READ_ONCE(origin->hook) && hook_lose(origin);
 }
 
 /* The live device of an origin that has a hook, 0 if it has none.  Context: any that holds the origin. */

@@ -233,7 +233,8 @@ static int origin_obstacle(struct interpose_origin *origin,
 		return -ESTALE;
 	if (origin->barred || !origin->active)
 		return -EBUSY;
-	if (!origin->hook && !interpose_base_area(origin->active->base->bdev->bd_disk, &area))
+	if (!origin->hook &&
+	    interpose_base_area(origin->active->base->bdev->bd_disk, &area) != -EINVAL)
 		return -ENOLINK;
 	if (name_taken(origin, request->label.name, NULL))
 		return -EEXIST;

@@ -221,6 +221,7 @@ static void interpose_presuspend(struct dm_target *ti)
 
 	interpose_origin_bar(ip->origin, true);
 	lost |= interpose_hook_lose_top(ip->origin); /* one that was in the making */
+	interpose_hook_await_turned(ip->origin);
 	if (lost) /* by a worker too late: who listens is told by the table that is active */
 		dm_table_event(ti->table);
 }

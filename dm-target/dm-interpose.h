@@ -301,6 +301,7 @@ int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms);
 void interpose_unhook_work(struct work_struct *work);
 void interpose_hook_lose_base(const struct gendisk *through);
 bool interpose_hook_lose_top(struct interpose_origin *origin);
+void interpose_hook_await_turned(struct interpose_origin *origin);
 dev_t interpose_hook_device(const struct interpose_origin *origin);
 int interpose_hook_init(void);
 void interpose_hook_exit(void);

@@ -33,18 +33,15 @@ constexpr auto between_reports = std::chrono::seconds(5);
 /// A name that no point has had.
 PointName clone_name() { return PointName("clone-" + Uuid::random().text().substr(0, 8)); }
 
-/// The device that is to become a copy, for good once it is claimed.
+/// The device that is to become a copy.
 class Target {
 public:
     /// Throws Error with what forbids it; asks if something may be lost.
     Target(const Arguments& arguments, const BlockDevice& origin)
         : spec_(arguments.objects()[1]), origin_(origin), facts_(look())
     {
-        if (!copy_refusal(facts_, origin.size, false))
-            return;
-        overwrite_ = confirm(
-            arguments, printable(spec_), operation_, copy_refusal(facts_, origin.size, false).value_or(std::string()));
-        if (!overwrite_)
+        const auto refusal = copy_refusal(facts_, origin.size, false);
+        if (refusal && !confirm(arguments, printable(spec_), operation_, *refusal))
             throw Error(printable(spec_), operation_, "the answer was no", "another device");
     }
 
@@ -87,7 +84,6 @@ private:
     std::string spec_;
     BlockDevice origin_;
     OverwriteFacts facts_;
-    bool overwrite_ = false;
     std::optional<File> file_;
 };
 
@@ -96,7 +92,7 @@ class PassingSnapshot {
 public:
     PassingSnapshot(const Arguments& arguments, TakeWords words) : arguments_(arguments), words_(std::move(words)) {}
 
-    /// Throws Error; remove() is due then as well.
+    /// Throws Error; removed() is due then as well.
     void take(const Interrupt& interrupt)
     {
         const auto first = first_look(arguments_, words_);
@@ -135,6 +131,19 @@ public:
         return {};
     }
 
+    /// Removes it; false, having said why, if that cannot be done.
+    bool removed()
+    {
+        try {
+            remove();
+            return true;
+        } catch (const Error& error) {
+            log_error(error);
+            return false;
+        }
+    }
+
+private:
     void remove()
     {
         image_.reset();
@@ -149,7 +158,6 @@ public:
         }));
     }
 
-private:
     void open_image(const Machine& machine)
     {
         for (const FoundPoint& found : find_points(machine, nullptr, point_->text()))
@@ -253,18 +261,15 @@ int run_clone(const Arguments& arguments)
             return exit_done;
         }
         copy(snapshot, target, interrupt, fmt::format("{} to {}", printable(origin.name()), printable(target.spec())));
-    } catch (...) {
-        try {
-            snapshot.remove();
-        } catch (const Error& error) {
-            log_error(error);
-        }
+    } catch (const std::exception& error) {
+        const Error* known = dynamic_cast<const Error*>(&error);
+        if (!snapshot.removed() && known != nullptr)
+            throw Error(*known).as(Fault::not_undone);
         throw;
     }
-    snapshot.remove();
     log_warning(fmt::format("{}: copied; it has the same UUIDs as {}, and must not be mounted beside it",
         printable(target.spec()), printable(origin.name())));
-    return exit_done;
+    return snapshot.removed() ? exit_done : exit_not_undone;
 }
 
 } // namespace

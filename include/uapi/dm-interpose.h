@@ -109,7 +109,8 @@
  *     this origin.  Filesystems of the list are frozen meanwhile, as with take, and writes that came before end.  EBUSY: the
  *     live device overlaps one that has a hook, points have been taken, or the device is suspended; EINVAL: the base is no
  *     "interpose-base" of that length; ENODEV: a device is
- *     gone; EOPNOTSUPP: CONFIG_DYNAMIC_FTRACE is missing, the kernel is PREEMPT_RT, or sysctl kernel.ftrace_enabled is 0; ETIMEDOUT, ECANCELED as with take; ENOMEM.  No answer.
+ *     gone; EOPNOTSUPP: CONFIG_DYNAMIC_FTRACE is missing, the kernel is PREEMPT_RT, or sysctl kernel.ftrace_enabled is 0; ETIMEDOUT, ECANCELED as with take;
+ *     ESTALE: the origin was lost meanwhile, or the base is being suspended; ENOMEM.  No answer.
  * unhook <deadline ms>
  *     They go as they did before, and the origin's points end: its state is INTERPOSE_STATE_LOST.  The table's device, which
  *     such writes may be in, can be removed as soon as they have come back, which is waited for.  ETIMEDOUT: writes under

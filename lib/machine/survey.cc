@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "ops/naming.h"
 #include "plan/query.h"
+#include "world/in_flight.h"
 #include "world/mounts.h"
 #include "world/signature.h"
 #include "world/stack.h"
@@ -382,6 +383,7 @@ void read_use(Candidate& candidate, bool for_hook, const Roots& roots)
     const std::vector<BlockDevice> areas = with_partitions(block, above);
     candidate.multipath = is_below(areas, "mpath-", roots);
     candidate.write_limit = find_write_limit(block, roots);
+    candidate.uncounted = !counts_writes(block, roots);
     candidate.physical_volume =
         is_below(areas, "LVM-", roots) ||
         (!waits_for_resume(block, roots) &&

@@ -242,6 +242,9 @@ void require_hookable(const Machine& machine, const Candidate& candidate)
                 printable(candidate.write_limit)),
             or_by_table(
                 candidate, "lift that limit (io.max) for the moment of the attach, or mount its filesystem first"));
+    if (candidate.uncounted && !is_frozen(candidate))
+        throw refused(candidate, "the kernel does not count its writes, so that those under way cannot be waited for",
+            "mount its filesystem first, or set queue/iostats to 1 in its folder of sysfs, unless it is md linear");
     if (candidate.swap)
         throw refused(candidate, "the kernel swaps to it, or to what lies on it",
             or_by_table(candidate, "swapoff first, or attach a part of it"));

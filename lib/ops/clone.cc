@@ -17,15 +17,20 @@ bool attaches_for_clone(const Machine& machine, DeviceNumber device)
                                            [](const Point& point) { return point.tags.has(Tag(clone_detach_tag)); }));
 }
 
+bool is_clone(const Point& point) { return point.tags.has(Tag(clone_tag)); }
+
 bool is_dead_clone(const OriginState& origin, const Point& point)
 {
     const ImageState* image = origin.image_of(point);
-    return point.tags.has(Tag(clone_tag)) && (image == nullptr || image->info.open_count == 0);
+    return is_clone(point) && (image == nullptr ? point.images == 0 : image->info.open_count == 0);
 }
 
 Plan plan_end_clone(const Machine& machine, const OriginState& origin, const Point& point, bool detach)
 {
-    if (detach && origin.points.size() == 1 && !machine.is_gone(origin))
+    const bool alone = std::all_of(origin.points.begin(), origin.points.end(), [&](const Point& other) {
+        return other.id == point.id || (is_dead_clone(origin, other) && other.tags.has(Tag(clone_detach_tag)));
+    });
+    if (detach && alone && !machine.is_gone(origin))
         return plan_detach(machine, origin, true);
     return plan_remove(machine, {{&origin, &point}}, false);
 }

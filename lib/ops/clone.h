@@ -17,12 +17,14 @@ inline constexpr const char* clone_detach_tag = "dmsnap/clone/detach";
 /// Whether one that is taken now is to be tagged with both: the device is not attached, or only for other copies.
 bool attaches_for_clone(const Machine& machine, DeviceNumber device);
 
+bool is_clone(const Point& point);
+
 /// Whether it is such a snapshot, and nobody reads its image any more.  Of one just taken nobody does yet: for one who
-/// has the lock that its maker would need.
+/// has the lock that its maker would need.  Of one with an image that was not finished, or not read, it is not told.
 bool is_dead_clone(const OriginState& origin, const Point& point);
 
 /// Removes it; with `detach`, which its tag says as long as there are tags, detaches the device too if there is nothing
-/// else on it.  Throws Error.
+/// else on it but others like it that are dead.  Throws Error.
 Plan plan_end_clone(const Machine& machine, const OriginState& origin, const Point& point, bool detach);
 
 } // namespace dmsnap

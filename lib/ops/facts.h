@@ -160,6 +160,7 @@ struct Candidate {
     bool multipath = false;       ///< it is one path of several to a device
     std::string write_limit = {}; ///< the control group that holds writes to it back; empty if none does
     bool physical_volume = false; ///< of LVM's, or one of its partitions is
+    bool uncounted = false;       ///< nobody knows how many writes it has under way
 };
 
 } // namespace dmsnap

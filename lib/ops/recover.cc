@@ -60,7 +60,7 @@ public:
             if (origin.status.details) {
                 look_at(origin);
                 if (runs_well(origin))
-                    end_dead_clones(origin);
+                    end_dead_clone(origin);
             }
         for (const DeviceState& device : machine_.devices)
             if (const auto origin = origin_of_base(device.info.uuid);
@@ -190,8 +190,8 @@ private:
             leave_unused_store(origin);
     }
 
-    /// Of a copy whose program was killed.
-    void end_dead_clones(const OriginState& origin)
+    /// Of a copy whose program was killed; one at each look, for the last one may take the attach along.
+    void end_dead_clone(const OriginState& origin)
     {
         for (const Point& point : origin.points)
             if (is_dead_clone(origin, point))
@@ -200,6 +200,7 @@ private:
                         fmt::format("the snapshot \"{}\" of a copy that was not finished", point.name.text()),
                         "removed", plan_end_clone(machine_, origin, point, point.tags.has(Tag(clone_detach_tag))),
                         origin.live ? std::nullopt : std::optional(origin.info));
+                    return;
                 } catch (const Error& error) {
                     in_the_way(error.subject(), error.reason(), error.next_step());
                 }
@@ -344,7 +345,7 @@ private:
     void make_images(const OriginState& origin)
     {
         for (const Point& point : origin.points)
-            if (point.kind == PointKind::snapshot && point.valid && !is_dead_clone(origin, point))
+            if (point.kind == PointKind::snapshot && point.valid && !is_clone(point))
                 make_image(origin, point);
     }
 

@@ -186,6 +186,9 @@ Error explained(const Error& error, const Hook& step)
             "sysctl kernel.ftrace_enabled=1, or --via table if the device has one");
     case EBUSY: return because("a part of it is attached already", "dmsnap status, which shows what is");
     case ENODEV: return because("it is gone", "lsblk, which shows what is there");
+    case ESTALE:
+        return because(
+            "meanwhile somebody suspended dmsnap's private devices for it, or a write went over its border", "again");
     case ETIMEDOUT:
         return because(fmt::format("freezing and waiting for writes under way took longer than {} ms",
                            step.message.deadline.count()),

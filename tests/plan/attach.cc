@@ -267,6 +267,11 @@ TEST_CASE("what the hook cannot see rightly is refused", "[plan]")
     candidate.freeze.doubtful = {candidate.block.number};
     CHECK(refused(world, candidate).starts_with("the control group /slow limits writes to it"));
     candidate = world.candidate();
+    candidate.uncounted = true;
+    CHECK(refused(world, candidate).starts_with("the kernel does not count its writes"));
+    candidate.freeze.devices = {candidate.block.number};
+    CHECK(refused(world, candidate).empty());
+    candidate = world.candidate();
     candidate.multipath = true;
     CHECK(refused(world, candidate).starts_with("it is one path of a multipath device"));
     candidate = world.candidate();

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "catch.h"
 #include "world/block_device.h"
+#include "world/in_flight.h"
 #include "world/mounts.h"
 #include "world/stack.h"
 #include "world/throttle.h"
@@ -297,6 +298,24 @@ TEST_CASE("a control group that limits writes to a disk is found", "[unit]")
     CHECK(find_write_limit(server.device("vg-home"), server.roots()).empty());
     test::write_file(groups / "blkio/old/blkio.throttle.write_bps_device", "254:0 4096\n");
     CHECK(find_write_limit(server.device("vg-home"), server.roots()) == "/blkio/old");
+}
+
+TEST_CASE(
+    "writes under way are counted by a queue, by device-mapper, or by a driver that was not told not to", "[unit]")
+{
+    Server server;
+    const auto counts = [&](const std::string& name) { return counts_writes(server.device(name), server.roots()); };
+    CHECK(counts("sda1"));
+    server.set("sda", "queue/iostats", "0");
+    server.set("dm-0", "queue/iostats", "0");
+    CHECK_FALSE(counts("sda1"));
+    CHECK(counts("vg-home"));
+    std::filesystem::create_directories(server.sysfs("sda") / "mq");
+    CHECK(counts("sda1"));
+    server.set("sdb", "queue/iostats", "1");
+    CHECK(counts("sdb"));
+    server.set("sdb", "md/level", "linear");
+    CHECK_FALSE(counts("sdb"));
 }
 
 TEST_CASE("users are named by what a user can undo", "[unit]")

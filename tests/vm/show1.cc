@@ -74,6 +74,8 @@ void snapshot_equals_copy(const std::string& type)
     Random random;
     const auto origin = origin_under_test(Bytes{rounds("show1_origin_mib") << 20});
     Filesystem filesystem(origin->path(), type);
+    // udev may have begun to watch it when mkfs had closed it already.
+    must({"udevadm", "trigger", "--settle", origin->path()});
     const View before = look(*origin);
     tool(origin->attaching({"attach"}));
     Load load(filesystem.directory(), Bytes{rounds("show1_file_mib") << 20}, random);

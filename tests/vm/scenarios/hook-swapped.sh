@@ -58,7 +58,8 @@ for kind in base top; do
     wait "$writer"
     writer=
     cmp --bytes=$((32 << 20)) /run/written "$part"
-    [ "$(dmsnap list --noheadings -o valid | tr -d ' ')" != valid ]
+    said=$(dmsnap list --noheadings -o valid)
+    [ "${said// /}" != valid ]
     dmsnap detach --force --yes "$part"
     if dmsnap list s1 2>&1 | grep -q s1; then dmsnap remove s1; fi # its image, where nothing else is left
     dmsnap recover

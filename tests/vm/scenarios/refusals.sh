@@ -35,7 +35,8 @@ clean_up() {
     umount /mnt
     dmsnap detach --force --yes second third
     losetup --detach-all
-    dmsetup remove --retry second third gone-old gone-new
+    mdadm --stop /dev/md102
+    dmsetup remove --retry second third gone-old gone-new member-1 member-2
     dmsnap detach --force --yes origin
     vgremove --force --yes held
     pvremove --force --force --yes "$spare"
@@ -91,6 +92,18 @@ swapon /mnt/swapfile
 refused 5 "swaps to it" dmsnap attach "$spare"
 swapoff /mnt/swapfile
 umount /mnt
+wipefs --quiet --all "$spare"
+
+dmsetup create member-1 --table "0 65536 linear $spare 2048"
+dmsetup create member-2 --table "0 65536 linear $spare 67584"
+mdadm --create /dev/md102 --run --quiet --metadata 1.2 --level 0 --raid-devices 2 /dev/mapper/member-[12]
+udevadm settle
+echo 0 >/sys/block/md102/queue/iostats
+refused 5 "does not count its writes" dmsnap attach /dev/md102
+mdadm --stop --quiet /dev/md102
+mdadm --zero-superblock /dev/mapper/member-[12]
+dmsetup remove --retry member-1
+dmsetup remove --retry member-2
 wipefs --quiet --all "$spare"
 
 echo 'label: gpt' | sfdisk --quiet --no-reread "$spare"
