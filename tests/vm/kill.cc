@@ -102,8 +102,6 @@ std::vector<Case> cases(const Origin& origin)
         {"recover", {}, {"recover"}, create},
         {"create a set", {}, create_set},
         {"checkpoint of a set", {}, with(checkpoint, second_name)},
-        {"remove a set", {create_set}, {"remove", "s1"}},
-        {"rename a set", {create_set}, {"rename", "s1", "s9"}},
         {"clone", {}, clone, {}, true},
         {"clone of an attached device", {attach}, clone, {}, true},
     };
