@@ -251,7 +251,7 @@ int run_clone(const Arguments& arguments)
     if (words.store && resolve(*words.store).number == resolve(target.spec()).number)
         throw Error(printable(target.spec()), "make it a copy", "it is the store as well", "another device")
             .as(Fault::usage);
-    if (!arguments.has("dry-run") && !arguments.has("test"))
+    if (!is_dry_run(arguments))
         target.claim();
     PassingSnapshot snapshot(arguments, words);
     try {

@@ -41,8 +41,6 @@ void log_step(const std::string& line) { log_info(line.substr(0, line.find_last_
 /// Empty for what is no logical volume.
 std::string group_of(const BlockDevice& block) { return volume_group_of(block.dm_name, block.dm_uuid).value_or(""); }
 
-bool is_dry_run(const Arguments& arguments) { return arguments.has("dry-run") || arguments.has("test"); }
-
 /// A look at everything only for what is not there any more.
 BlockDevice find_live(Dm& dm, const std::string& spec)
 {
@@ -60,6 +58,8 @@ Error not_undone(const Outcome& outcome)
 }
 
 } // namespace
+
+bool is_dry_run(const Arguments& arguments) { return arguments.has("dry-run") || arguments.has("test"); }
 
 bool same_device(const BlockDevice& a, const BlockDevice& b)
 {

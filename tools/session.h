@@ -99,6 +99,9 @@ template <typename Act> auto outwait(Act act)
     }
 }
 
+/// Whether the steps are only to be printed.
+bool is_dry_run(const Arguments& arguments);
+
 /// Asks on a terminal; elsewhere throws Error that names --yes.  A dry run takes a yes for granted.
 bool confirm(
     const Arguments& arguments, const std::string& subject, const std::string& operation, const std::string& question);

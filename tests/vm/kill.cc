@@ -81,7 +81,6 @@ std::vector<Case> cases(const Origin& origin)
     const Arguments create = origin.attaching({"create", "-n", "s1", "--store", store_disk()});
     const Arguments second = {"create", "-n", "s2", device};
     const Arguments checkpoint = origin.attaching({"checkpoint", "-n", "c1"});
-    const Arguments create_set = with(create, second_name);
     const Arguments clone = with(origin.attaching({"clone", "--yes", "--store", store_disk()}), target_name);
     return {
         {"attach", {}, attach},
@@ -100,7 +99,7 @@ std::vector<Case> cases(const Origin& origin)
         {"detach", {checkpoint}, {"detach", device}},
         {"detach --force", {create, checkpoint, second}, {"detach", "--force", "--yes", device}},
         {"recover", {}, {"recover"}, create},
-        {"create a set", {}, create_set},
+        {"create a set", {}, with(create, second_name)},
         {"checkpoint of a set", {}, with(checkpoint, second_name)},
         {"clone", {}, clone, {}, true},
         {"clone of an attached device", {attach}, clone, {}, true},

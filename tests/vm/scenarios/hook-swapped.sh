@@ -33,6 +33,12 @@ name_of() {
     dmsetup ls | awk -v kind="dmsnap-$1-" 'index($1, kind) == 1 { print $1 }'
 }
 
+# delay MILLISECONDS: of each write to the store.
+delay() {
+    dmsetup reload slow --table "0 1048576 delay $DMSNAP_TEST_STORE 0 0 $DMSNAP_TEST_STORE 0 $1"
+    dmsetup suspend slow
+    dmsetup resume slow
+}
 
 sfdisk --quiet --wipe always "$disk" <<<$'label: gpt\nsize=64MiB'
 udevadm settle
@@ -41,13 +47,9 @@ dmsetup create slow --table "0 1048576 delay $DMSNAP_TEST_STORE 0 0 $DMSNAP_TEST
 
 for kind in base top; do
     echo "== $kind"
-    dmsetup reload slow --table "0 1048576 delay $DMSNAP_TEST_STORE 0 0 $DMSNAP_TEST_STORE 0 0"
-    dmsetup suspend slow
-    dmsetup resume slow
+    delay 0
     dmsnap create -n s1 --yes --store /dev/mapper/slow "$part"
-    dmsetup reload slow --table "0 1048576 delay $DMSNAP_TEST_STORE 0 0 $DMSNAP_TEST_STORE 0 400"
-    dmsetup suspend slow
-    dmsetup resume slow
+    delay 400
     dd if=/run/written of="$part" bs=1M oflag=direct status=none &
     writer=$!
     timeout 30 sh -c "until [ \"\$(dmsetup status $(name_of top) | awk '{ print \$16 }')\" -ge 1 ]; do sleep 0.05; done"
