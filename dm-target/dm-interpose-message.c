@@ -18,7 +18,10 @@
 	(20 + 11 + 8 + 21 + UUID_STRING_LEN + 1 + 6 + 11 + INTERPOSE_NAME_MAX + 1 + \
 	 2 * INTERPOSE_DATA_MAX + 1 + INTERPOSE_TAGS_MAX + 1 + 20 + 1 + UUID_STRING_LEN + 2)
 #define RUN_LINE (2 * 21 + 1)
-#define TAKE_ARGS 7 /* without the members */
+/* Without the members. */
+#define POINT_ARGS 2
+#define CHANGE_ARGS 5
+#define TAKE_ARGS 7
 #define MESSAGE_ARGS_MAX (TAKE_ARGS + INTERPOSE_SET_MAX - 1)
 /* Leaves of the maps looked at for one page of "changed": 32768 chunks each. */
 #define CHANGED_LEAVES 1024UL
@@ -86,20 +89,66 @@ static int parse_uuid(const char *word, uuid_t *uuid)
 	return strlen(word) == UUID_STRING_LEN && !uuid_parse(word, uuid) ? 0 : -EINVAL;
 }
 
-static int parse_generation(const struct interpose *ip, const char *word)
+static int parse_generation(const struct interpose_origin *origin, const char *word)
 {
 	uuid_t uuid;
 
 	if (parse_uuid(word, &uuid))
 		return -EINVAL;
-	return uuid_equal(&uuid, &ip->origin->generation) ? 0 : -ESTALE;
+	return uuid_equal(&uuid, &origin->generation) ? 0 : -ESTALE;
 }
 
-static int parse_point(const struct interpose *ip, char **args, u64 *id)
+static int parse_point(const struct interpose_origin *origin, char **args, u64 *id)
 {
-	int r = parse_generation(ip, args[0]);
+	int r = parse_generation(origin, args[0]);
 
 	return r ?: parse_number(args[1], id);
+}
+
+/* The origin of that uuid joins @set, which may hold it also after an error. */
+static int parse_origin(const char *word, struct interpose_set *set)
+{
+	struct interpose_origin *origin;
+	unsigned int i;
+	uuid_t uuid;
+
+	if (parse_uuid(word, &uuid))
+		return -EINVAL;
+	origin = interpose_origin_lookup(&uuid);
+	if (!origin)
+		return -ENXIO;
+	set->origins[set->nr++] = origin;
+	for (i = 0; i + 1 < set->nr; i++)
+		if (set->origins[i] == origin)
+			return -EINVAL;
+	return 0;
+}
+
+/* "<origin uuid>/<generation>/<id>"; @word is written to. */
+static int parse_selected(char *word, struct interpose_selection *selection)
+{
+	struct interpose_set *set = &selection->set;
+	const char *origin_word = strsep(&word, "/");
+	char *point[POINT_ARGS] = { strsep(&word, "/"), word };
+	int r;
+
+	if (!word)
+		return -EINVAL;
+	r = parse_origin(origin_word, set);
+	return r ?: parse_point(set->origins[set->nr - 1], point, &selection->ids[set->nr - 1]);
+}
+
+/* A point of @ip and @members, up to a NULL; @selection is to be put, also after an error. */
+static int parse_selection(struct interpose *ip, char **args, char **members,
+			   struct interpose_selection *selection)
+{
+	int r = parse_point(ip->origin, args, &selection->ids[0]);
+
+	selection->set.origins[0] = interpose_origin_ref(ip->origin);
+	selection->set.nr = 1;
+	for (; !r && *members; members++)
+		r = parse_selected(*members, selection);
+	return r;
 }
 
 static int parse_kind(const char *word, bool *snapshot)
@@ -217,55 +266,30 @@ static int parse_freeze(char *word, struct interpose_freeze_list *list, u32 *mas
 	return 0;
 }
 
-static bool is_member(const struct interpose_take_request *request,
-		      const struct interpose_origin *origin)
-{
-	unsigned int i;
-
-	for (i = 0; i < request->nr; i++)
-		if (request->members[i].origin == origin)
-			return true;
-	return false;
-}
-
 /* "<origin uuid>/<point uuid>/<freeze list>|-"; @word is written to. */
 static int parse_member(char *word, struct interpose_take_request *request)
 {
-	struct interpose_member *member = &request->members[request->nr];
+	struct interpose_member *member = &request->members[request->set.nr];
 	const char *origin_word = strsep(&word, "/");
 	const char *point_word = strsep(&word, "/");
-	struct interpose_origin *origin;
-	uuid_t uuid;
 	int r;
 
 	if (!word)
 		return -EINVAL;
-	r = parse_uuid(origin_word, &uuid);
-	r = r ?: parse_uuid(point_word, &member->uuid);
+	r = parse_uuid(point_word, &member->uuid);
 	r = r ?: parse_freeze(word, &request->freeze, &member->freeze);
-	if (r)
-		return r;
-	origin = interpose_origin_lookup(&uuid);
-	if (!origin)
-		return -ENXIO;
-	if (is_member(request, origin)) {
-		interpose_origin_unref(origin);
-		return -EINVAL;
-	}
-	member->origin = origin;
-	request->nr++;
-	return 0;
+	return r ?: parse_origin(origin_word, &request->set);
 }
 
-/* @request holds the members' origins, also after an error: request_free(). */
+/* The set of @request is to be put, also after an error. */
 static int parse_take(struct interpose *ip, char **args, struct interpose_take_request *request)
 {
 	struct interpose_member *first = &request->members[0];
 	char **word;
 	int r;
 
-	first->origin = interpose_origin_ref(ip->origin);
-	request->nr = 1;
+	request->set.origins[0] = interpose_origin_ref(ip->origin);
+	request->set.nr = 1;
 	r = parse_uuid(args[0], &first->uuid);
 	r = r ?: parse_kind(args[1], &request->snapshot);
 	r = r ?: parse_name(args[2], &request->label);
@@ -277,13 +301,6 @@ static int parse_take(struct interpose *ip, char **args, struct interpose_take_r
 	for (word = args + TAKE_ARGS; !r && *word; word++)
 		r = parse_member(*word, request);
 	return r;
-}
-
-static void request_free(struct interpose_take_request *request)
-{
-	while (request->nr)
-		interpose_origin_unref(request->members[--request->nr].origin);
-	kfree(request);
 }
 
 static int parse_change(char **args, struct interpose_change_request *request)
@@ -336,11 +353,11 @@ static void answer_members(struct answer *answer, const struct interpose_take_re
 {
 	unsigned int i;
 
-	for (i = 0; i < request->nr; i++) {
+	for (i = 0; i < request->set.nr; i++) {
 		const struct interpose_member *member = &request->members[i];
 
-		answer_add(answer, "%s%pUb %llu %s", i ? "\n" : "", &member->origin->generation,
-			   member->id,
+		answer_add(answer, "%s%pUb %llu %s", i ? "\n" : "",
+			   &request->set.origins[i]->generation, member->id,
 			   member->fs_consistent ? INTERPOSE_CONSISTENCY_FS
 						 : INTERPOSE_CONSISTENCY_CRASH);
 	}
@@ -358,7 +375,8 @@ static int message_take(struct interpose *ip, char **args, struct answer *answer
 	r = r ?: interpose_take(request);
 	if (!r)
 		answer_members(answer, request);
-	request_free(request);
+	interpose_set_put(&request->set);
+	kfree(request);
 	return r ?: 1;
 }
 
@@ -382,53 +400,41 @@ static int message_unhook(struct interpose *ip, char **args, struct answer *answ
 	return r ?: interpose_unhook(ip->origin, deadline_ms);
 }
 
-/* drop <generation> <id> */
+/* drop <generation> <id> [<selected>...] */
 static int message_drop(struct interpose *ip, char **args, struct answer *answer)
 {
-	u64 id;
-	int r = parse_point(ip, args, &id);
+	struct interpose_selection selection;
+	int r = parse_selection(ip, args, args + POINT_ARGS, &selection);
 
-	if (r)
-		return r;
-	mutex_lock(&ip->origin->change);
-	r = interpose_drop(ip->origin, id);
-	mutex_unlock(&ip->origin->change);
+	r = r ?: interpose_drop(&selection);
+	interpose_set_put(&selection.set);
 	return r;
 }
 
-/* release <generation> <id> */
+/* release <generation> <id> [<selected>...] */
 static int message_release(struct interpose *ip, char **args, struct answer *answer)
 {
-	u64 id;
-	int r = parse_point(ip, args, &id);
+	struct interpose_selection selection;
+	int r = parse_selection(ip, args, args + POINT_ARGS, &selection);
 
-	if (r)
-		return r;
-	mutex_lock(&ip->origin->change);
-	r = interpose_release(ip->origin, id);
-	mutex_unlock(&ip->origin->change);
+	r = r ?: interpose_release(&selection);
+	interpose_set_put(&selection.set);
 	return r;
 }
 
-/* change <generation> <id> <name>|= <tags>|-|= <data>|-|= */
+/* change <generation> <id> <name>|= <tags>|-|= <data>|-|= [<selected>...] */
 static int message_change(struct interpose *ip, char **args, struct answer *answer)
 {
-	struct interpose_change_request *request;
-	u64 id;
-	int r = parse_point(ip, args, &id);
+	struct interpose_change_request *request = kzalloc(sizeof(*request), GFP_KERNEL);
+	struct interpose_selection selection;
+	int r;
 
-	if (r)
-		return r;
-	request = kzalloc(sizeof(*request), GFP_KERNEL);
 	if (!request)
 		return -ENOMEM;
-	r = parse_change(args, request);
-	if (r)
-		goto free_request;
-	mutex_lock(&ip->origin->change);
-	r = interpose_change(ip->origin, id, request);
-	mutex_unlock(&ip->origin->change);
-free_request:
+	r = parse_selection(ip, args, args + CHANGE_ARGS, &selection);
+	r = r ?: parse_change(args, request);
+	r = r ?: interpose_change(&selection, request);
+	interpose_set_put(&selection.set);
 	kfree(request);
 	return r;
 }
@@ -516,7 +522,7 @@ struct changed_query {
 
 static int parse_changed(const struct interpose *ip, char **args, struct changed_query *query)
 {
-	int r = parse_point(ip, args, &query->since);
+	int r = parse_point(ip->origin, args, &query->since);
 
 	if (r)
 		return r;
@@ -578,9 +584,9 @@ static const struct message messages[] = {
 	{ INTERPOSE_MSG_STORE, 1, 1, message_store },
 	{ INTERPOSE_MSG_UNSTORE, 0, 0, message_unstore },
 	{ INTERPOSE_MSG_TAKE, 6, MESSAGE_ARGS_MAX, message_take },
-	{ INTERPOSE_MSG_DROP, 2, 2, message_drop },
-	{ INTERPOSE_MSG_RELEASE, 2, 2, message_release },
-	{ INTERPOSE_MSG_CHANGE, 5, 5, message_change },
+	{ INTERPOSE_MSG_DROP, POINT_ARGS, POINT_ARGS + INTERPOSE_SET_MAX - 1, message_drop },
+	{ INTERPOSE_MSG_RELEASE, POINT_ARGS, POINT_ARGS + INTERPOSE_SET_MAX - 1, message_release },
+	{ INTERPOSE_MSG_CHANGE, CHANGE_ARGS, CHANGE_ARGS + INTERPOSE_SET_MAX - 1, message_change },
 	{ INTERPOSE_MSG_POINTS, 1, 1, message_points },
 	{ INTERPOSE_MSG_CHANGED, 4, 4, message_changed },
 };

@@ -13,7 +13,7 @@
  *
  * Locks, outermost first:
  *   hooks_mutex     dm-interpose-hook.c: which origins have a hook; held while one comes or goes
- *   sets_mutex      dm-interpose-point.c: one set of points at a time, which holds the change of several origins
+ *   sets_mutex      dm-interpose-point.c: one set at a time, which holds the change of several origins, or their mutex
  *   origins_mutex   the list of origins; which tables belong to one
  *   origin->change  one change of points, or of the store, at a time; held through a whole take
  *   origin->mutex   points, images, active; short, may sleep for memory only
@@ -307,9 +307,43 @@ int interpose_hook_init(void);
 void interpose_hook_exit(void);
 
 /* dm-interpose-point.c */
+/* Different origins, of each a reference. */
+struct interpose_set {
+	unsigned int nr;
+	struct interpose_origin *origins[INTERPOSE_SET_MAX];
+};
+
+/* A point of each. */
+struct interpose_selection {
+	struct interpose_set set;
+	u64 ids[INTERPOSE_SET_MAX];
+};
+
+/* What is not kept is taken from label. */
+struct interpose_change_request {
+	struct interpose_label label;
+	bool keep_name, keep_tags, keep_data;
+};
+
+void interpose_set_lock(const struct interpose_set *set);
+void interpose_set_unlock(const struct interpose_set *set);
+void interpose_set_put(struct interpose_set *set);
+int interpose_drop(const struct interpose_selection *selection);
+int interpose_release(const struct interpose_selection *selection);
+int interpose_change(const struct interpose_selection *selection,
+		     const struct interpose_change_request *request);
+struct interpose_point *interpose_point_find(struct interpose_origin *origin, u64 id);
+bool interpose_point_named(struct interpose_origin *origin, const char *name,
+			   const struct interpose_point *but);
+void interpose_point_free(struct interpose_point *point);
+void interpose_points_free(struct interpose_origin *origin);
+u64 interpose_points_map_bytes(struct interpose_origin *origin);
+unsigned int interpose_points_epochs(struct interpose_origin *origin, u64 since, u64 until,
+				     struct interpose_map **maps);
+
+/* dm-interpose-take.c */
 /* One origin's part in a set of points, and what came of it. */
 struct interpose_member {
-	struct interpose_origin *origin; /* a reference */
 	uuid_t uuid;
 	u32 freeze; /* the devices of the request's list that are its own, a bit each */
 	u64 id;
@@ -321,26 +355,11 @@ struct interpose_take_request {
 	struct interpose_label label;
 	unsigned int deadline_ms;
 	struct interpose_freeze_list freeze; /* of all members */
-	unsigned int nr;
+	struct interpose_set set;
 	struct interpose_member members[INTERPOSE_SET_MAX];
 };
 
-/* What is not kept is taken from label. */
-struct interpose_change_request {
-	struct interpose_label label;
-	bool keep_name, keep_tags, keep_data;
-};
-
 int interpose_take(struct interpose_take_request *request);
-int interpose_drop(struct interpose_origin *origin, u64 id);
-int interpose_release(struct interpose_origin *origin, u64 id);
-int interpose_change(struct interpose_origin *origin, u64 id,
-		     const struct interpose_change_request *request);
-struct interpose_point *interpose_point_find(struct interpose_origin *origin, u64 id);
-void interpose_points_free(struct interpose_origin *origin);
-u64 interpose_points_map_bytes(struct interpose_origin *origin);
-unsigned int interpose_points_epochs(struct interpose_origin *origin, u64 since, u64 until,
-				     struct interpose_map **maps);
 
 /* dm-interpose-image.c */
 void interpose_image_unpark(struct interpose_origin *origin);

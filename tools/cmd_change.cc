@@ -28,9 +28,8 @@ int run_change(const Arguments& arguments)
     Change change(arguments);
     return for_each_object(arguments, [&](const std::string& object) {
         const Machine machine = survey(change.dm());
-        Plan plan;
-        for (const auto& [origin, point] : require_points(machine, object, arguments.value("device"), "change a point"))
-            append(plan, plan_change(machine, *origin, *point, wish));
+        const Plan plan =
+            plan_change(machine, require_points(machine, object, arguments.value("device"), "change a point"), wish);
         if (plan.empty())
             log_info(fmt::format("{}: it is so already", object));
         change.carry_out(plan);

@@ -20,9 +20,8 @@ int run_rename(const Arguments& arguments)
     const PointName name(arguments.objects()[1]);
     Change change(arguments);
     const Machine machine = survey(change.dm());
-    Plan plan;
-    for (const auto& [origin, point] : require_points(machine, object, arguments.value("device"), "rename a point"))
-        append(plan, plan_rename(machine, *origin, *point, name));
+    const Plan plan =
+        plan_rename(machine, require_points(machine, object, arguments.value("device"), "rename a point"), name);
     if (plan.empty())
         log_warning(fmt::format("{}: it has that name already", object));
     change.carry_out(plan);

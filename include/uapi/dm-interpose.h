@@ -139,16 +139,18 @@
  *     is no longer complete;
  *     ENOMEM.  The kernel's log names the device of a freeze list that cannot be frozen, or not in time, and the origin of
  *     a set that cannot take its point.
- * drop <generation> <id>
+ * drop <generation> <id> [<selected>...]
  *     Removes a point; what changed after it is from now on credited to the point before it.
- *     EBUSY while an image of it exists.  ESTALE: another generation; ENOENT: no such point (a drop
- *     repeated has this answer).  No answer.
- * release <generation> <id>
- *     Turns a snapshot into a checkpoint: its old data goes, the point stays.  Errors as with drop.
- *     No error if it is a checkpoint already.  No answer.
- * change <generation> <id> <name>|= <tags>|-|= <data>|-|=
- *     Gives a point another name, other tags and other data, all in one step; "=" leaves what there is.
- *     EEXIST: another point has that name; ESTALE, ENOENT as with drop.  No answer.
+ *     Each <selected>, "<origin uuid>/<generation>/<id>", is the point of a further origin that goes with it: all of them do
+ *     in one step, or none does.
+ *     EBUSY while an image of one exists.  ESTALE: another generation; ENOENT: no such point (a drop
+ *     repeated has this answer); ENXIO: no such further origin; EINVAL: one is named twice.  No answer.
+ * release <generation> <id> [<selected>...]
+ *     Turns snapshots into checkpoints: their old data goes, the points stay.  Errors as with drop.
+ *     No error of those that are checkpoints already.  No answer.
+ * change <generation> <id> <name>|= <tags>|-|= <data>|-|= [<selected>...]
+ *     Gives points another name, other tags and other data, all in one step; "=" leaves what there is.
+ *     EEXIST: another point has that name; the others as with drop.  No answer.
  * points <first id>
  *     Answer: "<generation> <next id>|-", then one line a point, oldest first:
  *     "<id> <kind> <validity> <unix time> <point uuid> <consistency> <images> <name> <data>|- <tags>|- <sectors> <set uuid>|-"

@@ -19,56 +19,89 @@ void require_there(const Machine& machine, const OriginState& origin, const Poin
             fmt::format("dmsnap remove {}", point.name.text()));
 }
 
-} // namespace
-
-Plan plan_rename(const Machine& machine, const OriginState& origin, const Point& point, const PointName& name)
+bool same_words(const ChangeMessage& a, const ChangeMessage& b)
 {
-    const std::string operation = fmt::format("rename it to \"{}\"", name.text());
-    require_there(machine, origin, point, operation.c_str());
-    if (name == point.name)
-        return {};
-    require_name_free(&origin, name, point.name.text(), operation);
-    if (point.kind == PointKind::snapshot)
-        require_name_unique(machine, &origin, name, point.set, point.name.text(), operation);
+    return a.name == b.name && a.tags == b.tags && a.data == b.data;
+}
 
-    const PointId id = origin.id_of(point);
-    // The point first: its name is what an image is called by after a crash.
-    Plan plan = {ChangePoint{origin.name(), {.point = id, .name = name}, {.point = id, .name = point.name}}};
-    if (const ImageState* image = origin.image_of(point)) {
-        Point after = point;
-        after.name = name;
-        const DmName renamed = image_name_of(origin, after);
-        require_image_free(machine, renamed, point.name.text(), operation);
-        plan.push_back(RenameImage{image->info.name, renamed, image->info.uuid});
-        if (!machine.udev) {
-            plan.push_back(RemoveLink{image_link(point.name, origin.device()), image->info.name});
-            plan.push_back(MakeLink{image_link(name, origin.device()), renamed});
+/// To the step that does and undoes the same, if there is one.
+void add_change(Plan& plan, const OriginState& origin, const ChangeMessage& message, const ChangeMessage& before)
+{
+    const SelectedPoint selected{origin.line.origin, message.point};
+    for (Step& step : plan)
+        if (auto* same = std::get_if<ChangePoint>(&step);
+            same != nullptr && same_words(same->message, message) && same_words(same->before, before)) {
+            same->message.others.push_back(selected);
+            same->before.others.push_back(selected);
+            return;
         }
+    plan.push_back(ChangePoint{origin.name(), message, before});
+}
+
+Plan plan_rename_image(const Machine& machine, const OriginState& origin, const Point& point, const PointName& name,
+    const std::string& operation)
+{
+    const ImageState* image = origin.image_of(point);
+    if (image == nullptr)
+        return {};
+    Point after = point;
+    after.name = name;
+    const DmName renamed = image_name_of(origin, after);
+    require_image_free(machine, renamed, point.name.text(), operation);
+    Plan plan = {RenameImage{image->info.name, renamed, image->info.uuid}};
+    if (!machine.udev) {
+        plan.push_back(RemoveLink{image_link(point.name, origin.device()), image->info.name});
+        plan.push_back(MakeLink{image_link(name, origin.device()), renamed});
     }
     return plan;
 }
 
-Plan plan_change(const Machine& machine, const OriginState& origin, const Point& point, const WordsWish& wish)
+} // namespace
+
+Plan plan_rename(const Machine& machine, const std::vector<FoundPoint>& points, const PointName& name)
 {
-    require_there(machine, origin, point, "change it");
-    Tags tags = point.tags;
-    for (const Tag& tag : wish.remove)
-        tags.remove(tag);
-    for (const Tag& tag : wish.add)
-        tags.add(tag);
-    ChangeMessage change{origin.id_of(point)};
-    ChangeMessage before = change;
-    if (tags != point.tags) {
-        change.tags = tags;
-        before.tags = point.tags;
+    const std::string operation = fmt::format("rename it to \"{}\"", name.text());
+    Plan plan;
+    Plan images; // after the points: their names are what images are called by after a crash
+    for (const auto& [origin, point] : points) {
+        require_there(machine, *origin, *point, operation.c_str());
+        if (name == point->name)
+            continue;
+        require_name_free(origin, name, point->name.text(), operation);
+        if (point->kind == PointKind::snapshot)
+            require_name_unique(machine, origin, name, point->set, point->name.text(), operation);
+        const PointId id = origin->id_of(*point);
+        add_change(plan, *origin, {.point = id, .name = name}, {.point = id, .name = point->name});
+        append(images, plan_rename_image(machine, *origin, *point, name, operation));
     }
-    if (wish.data && *wish.data != point.data) {
-        change.data = wish.data;
-        before.data = point.data;
+    append(plan, std::move(images));
+    return plan;
+}
+
+Plan plan_change(const Machine& machine, const std::vector<FoundPoint>& points, const WordsWish& wish)
+{
+    Plan plan;
+    for (const auto& [origin, point] : points) {
+        require_there(machine, *origin, *point, "change it");
+        Tags tags = point->tags;
+        for (const Tag& tag : wish.remove)
+            tags.remove(tag);
+        for (const Tag& tag : wish.add)
+            tags.add(tag);
+        ChangeMessage change{origin->id_of(*point)};
+        ChangeMessage before = change;
+        if (tags != point->tags) {
+            change.tags = tags;
+            before.tags = point->tags;
+        }
+        if (wish.data && *wish.data != point->data) {
+            change.data = wish.data;
+            before.data = point->data;
+        }
+        if (change != before)
+            add_change(plan, *origin, change, before);
     }
-    if (change == before)
-        return {};
-    return {ChangePoint{origin.name(), change, before}};
+    return plan;
 }
 
 } // namespace dmsnap

@@ -2,7 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #pragma once
 
-#include "ops/facts.h"
+#include "ops/find.h"
 #include "plan/step.h"
 
 #include <optional>
@@ -17,11 +17,11 @@ struct WordsWish {
     std::optional<Blob> data; ///< nothing: as it is
 };
 
-/// Gives a point another name, and its image and the link to that too, whoever has the image open.  An empty plan: it
-/// has that name.  Throws Error.
-Plan plan_rename(const Machine& machine, const OriginState& origin, const Point& point, const PointName& name);
+/// Gives points, one of each origin and all in one step, another name, and their images and the links to those too, whoever
+/// has them open.  An empty plan: they have that name.  Throws Error.
+Plan plan_rename(const Machine& machine, const std::vector<FoundPoint>& points, const PointName& name);
 
-/// Changes tags and data.  An empty plan: they are so already.  Throws Error.
-Plan plan_change(const Machine& machine, const OriginState& origin, const Point& point, const WordsWish& wish);
+/// Changes tags and data, in one step where the same is changed.  An empty plan: they are so already.  Throws Error.
+Plan plan_change(const Machine& machine, const std::vector<FoundPoint>& points, const WordsWish& wish);
 
 } // namespace dmsnap

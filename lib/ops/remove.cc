@@ -18,12 +18,22 @@ bool last_snapshot(const OriginState& origin, const Point& point)
                [&](const Point& p) { return p.kind == PointKind::snapshot && p.id != point.id; });
 }
 
+/// The first of them takes the message for all.
+Step drop(const OriginState& first, const std::vector<SelectedPoint>& points, bool keep_point)
+{
+    const PointId point = points.front().point;
+    const std::vector<SelectedPoint> others(points.begin() + 1, points.end());
+    return keep_point ? Step(Release{first.name(), {point, others}}) : Step(Drop{first.name(), {point, others}});
+}
+
 } // namespace
 
 Plan plan_remove(const Machine& machine, const std::vector<FoundPoint>& points, bool keep_point)
 {
     Plan plan;
-    Plan drops;
+    Plan leave;
+    const OriginState* first = nullptr;
+    std::vector<SelectedPoint> going;
     std::map<Uuid, std::vector<const OriginState*>> leaving; // by store
     for (const auto& [origin, point] : points) {
         if (keep_point && point->kind == PointKind::checkpoint)
@@ -36,13 +46,16 @@ Plan plan_remove(const Machine& machine, const std::vector<FoundPoint>& points, 
             }
         if (machine.has_ended(*origin))
             continue;
-        drops.push_back(keep_point ? Step(Release{origin->name(), id}) : Step(Drop{origin->name(), id}));
+        first = first != nullptr ? first : origin;
+        going.push_back({origin->line.origin, id});
         if (const auto store = origin->store(); store && last_snapshot(*origin, *point)) {
-            drops.push_back(LeaveStore{origin->name(), *store});
+            leave.push_back(LeaveStore{origin->name(), *store});
             leaving[*store].push_back(origin);
         }
     }
-    append(plan, std::move(drops));
+    if (first != nullptr)
+        plan.push_back(drop(*first, going, keep_point));
+    append(plan, std::move(leave));
     for (const auto& [store, origins] : leaving)
         append(plan, plan_close_store(machine, origins, store));
     return plan;

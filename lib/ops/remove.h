@@ -9,8 +9,8 @@
 
 namespace dmsnap {
 
-/// Removes points, or with `keep_point` only what snapshots keep; of an origin that is gone, the image.  An empty
-/// plan: there is nothing to do.  Throws Error while the image of one is in use.
+/// Removes points, one of each origin and all in one step, or with `keep_point` only what snapshots keep; of an origin that is
+/// gone, the image.  An empty plan: there is nothing to do.  Throws Error while the image of one is in use.
 Plan plan_remove(const Machine& machine, const std::vector<FoundPoint>& points, bool keep_point);
 
 } // namespace dmsnap

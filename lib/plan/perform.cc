@@ -313,9 +313,9 @@ void perform(const Take& step, Execution& run)
         run.taken.push_back({members[i].origin, answers[i]});
 }
 
-void perform(const Drop& step, Execution& run) { run.dm.message(step.name, DropMessage{step.point}); }
+void perform(const Drop& step, Execution& run) { run.dm.message(step.name, step.message); }
 
-void perform(const Release& step, Execution& run) { run.dm.message(step.name, ReleaseMessage{step.point}); }
+void perform(const Release& step, Execution& run) { run.dm.message(step.name, step.message); }
 
 void perform(const ChangePoint& step, Execution& run)
 {

@@ -37,8 +37,8 @@ std::string join(const std::vector<std::string>& parts)
 
 Message message_of(const Hook& step) { return step.message; }
 Message message_of(const Unhook& step) { return step.message; }
-Message message_of(const Drop& step) { return DropMessage{step.point}; }
-Message message_of(const Release& step) { return ReleaseMessage{step.point}; }
+Message message_of(const Drop& step) { return step.message; }
+Message message_of(const Release& step) { return step.message; }
 Message message_of(const ChangePoint& step) { return step.message; }
 Message message_of(const UseStore& step) { return StoreMessage{step.store}; }
 Message message_of(const LeaveStore&) { return UnstoreMessage{}; }

@@ -131,14 +131,14 @@ struct TakenPoint {
 /// No way back.
 struct Drop {
     DmName name;
-    PointId point;
+    DropMessage message;
     bool operator==(const Drop&) const = default;
 };
 
 /// No way back.
 struct Release {
     DmName name;
-    PointId point;
+    ReleaseMessage message;
     bool operator==(const Release&) const = default;
 };
 

@@ -137,20 +137,24 @@ void undo(const SyncFilesystems&, Execution&) {}
 
 void undo(const Take& step, Execution& run)
 {
-    // Found by the uuids we gave them: a take whose answer was lost has taken the points all the same.
-    const auto is_ours = [&](const Point& point) {
-        const auto& members = step.message.members;
-        return std::any_of(
-            members.begin(), members.end(), [&](const SetMember& member) { return member.point == point.uuid; });
-    };
-    for (const DmName& name : step.names) {
-        if (!status_of(name, run.dm))
+    std::optional<Drop> drop;
+    for (std::size_t i = 0; i < step.names.size(); ++i) {
+        const SetMember& member = step.message.members[i];
+        if (!status_of(step.names[i], run.dm))
             continue;
-        const Points points = read_points(run.dm, name);
+        // Found by the uuid we gave it: a take whose answer was lost has taken the points all the same.
+        const Points points = read_points(run.dm, step.names[i]);
         for (const Point& point : points.points)
-            if (is_ours(point))
-                run.dm.message(name, DropMessage{{points.generation, point.id}});
+            if (point.uuid == member.point) {
+                const PointId id{points.generation, point.id};
+                if (drop)
+                    drop->message.others.push_back({member.origin, id});
+                else
+                    drop = Drop{step.names[i], {id}};
+            }
     }
+    if (drop)
+        run.dm.message(drop->name, drop->message);
 }
 
 std::vector<std::string> drops_by_hand(const Take& step, const std::vector<TakenPoint>& taken)
@@ -161,7 +165,7 @@ std::vector<std::string> drops_by_hand(const Take& step, const std::vector<Taken
     for (std::size_t i = 0; i < step.names.size(); ++i)
         for (const TakenPoint& point : taken)
             if (point.origin == step.message.members[i].origin)
-                commands.push_back(by_hand(Drop{step.names[i], point.answer.point}));
+                commands.push_back(by_hand(Drop{step.names[i], {point.answer.point}}));
     return commands;
 }
 

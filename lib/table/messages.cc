@@ -42,21 +42,30 @@ std::string text_of(const TakeMessage& m)
     return text;
 }
 
+/// With a blank before each.
+std::string list_of(const std::vector<SelectedPoint>& points)
+{
+    std::string text;
+    for (const SelectedPoint& selected : points)
+        text += fmt::format(" {}/{}/{}", selected.origin.text(), selected.point.generation.text(), selected.point.id);
+    return text;
+}
+
 std::string text_of(const DropMessage& m)
 {
-    return fmt::format(INTERPOSE_MSG_DROP " {} {}", m.point.generation.text(), m.point.id);
+    return fmt::format(INTERPOSE_MSG_DROP " {} {}{}", m.point.generation.text(), m.point.id, list_of(m.others));
 }
 
 std::string text_of(const ReleaseMessage& m)
 {
-    return fmt::format(INTERPOSE_MSG_RELEASE " {} {}", m.point.generation.text(), m.point.id);
+    return fmt::format(INTERPOSE_MSG_RELEASE " {} {}{}", m.point.generation.text(), m.point.id, list_of(m.others));
 }
 
 std::string text_of(const ChangeMessage& m)
 {
-    return fmt::format(INTERPOSE_MSG_CHANGE " {} {} {} {} {}", m.point.generation.text(), m.point.id,
+    return fmt::format(INTERPOSE_MSG_CHANGE " {} {} {} {} {}{}", m.point.generation.text(), m.point.id,
         m.name ? m.name->text() : INTERPOSE_KEEP, m.tags ? or_none(m.tags->text()) : INTERPOSE_KEEP,
-        m.data ? or_none(to_hex(*m.data)) : INTERPOSE_KEEP);
+        m.data ? or_none(to_hex(*m.data)) : INTERPOSE_KEEP, list_of(m.others));
 }
 
 std::string text_of(const PointsMessage& m) { return fmt::format(INTERPOSE_MSG_POINTS " {}", m.first_id); }

@@ -59,12 +59,20 @@ struct TakeMessage {
     Tags tags = {};
     bool operator==(const TakeMessage&) const = default;
 };
+/// The point of a further origin, to which the same is done in the same step.
+struct SelectedPoint {
+    Uuid origin;
+    PointId point;
+    bool operator==(const SelectedPoint&) const = default;
+};
 struct DropMessage {
     PointId point;
+    std::vector<SelectedPoint> others = {};
     bool operator==(const DropMessage&) const = default;
 };
 struct ReleaseMessage {
     PointId point;
+    std::vector<SelectedPoint> others = {};
     bool operator==(const ReleaseMessage&) const = default;
 };
 /// What is nothing stays as it is.
@@ -73,6 +81,7 @@ struct ChangeMessage {
     std::optional<PointName> name = {};
     std::optional<Tags> tags = {};
     std::optional<Blob> data = {};
+    std::vector<SelectedPoint> others = {};
     bool operator==(const ChangeMessage&) const = default;
 };
 struct PointsMessage {

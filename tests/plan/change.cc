@@ -15,14 +15,14 @@ Plan rename_s1(World& world, const std::string& name)
 {
     const Machine machine = world.machine();
     const OriginState& origin = machine.origins.at(0);
-    return plan_rename(machine, origin, *origin.find(PointName("s1")), PointName(name));
+    return plan_rename(machine, {{&origin, origin.find(PointName("s1"))}}, PointName(name));
 }
 
 Plan change_s1(World& world, const WordsWish& wish)
 {
     const Machine machine = world.machine();
     const OriginState& origin = machine.origins.at(0);
-    return plan_change(machine, origin, *origin.find(PointName("s1")), wish);
+    return plan_change(machine, {{&origin, origin.find(PointName("s1"))}}, wish);
 }
 
 template <typename Call> Error error_of(Call call)
@@ -103,8 +103,8 @@ TEST_CASE("a point whose device lost its table can be neither renamed nor change
     world.dm.resume(world.device, Visibility::public_device);
     const Machine machine = world.machine();
     const OriginState& gone = machine.gone.at(0);
-    CHECK_THROWS_AS(plan_rename(machine, gone, gone.points.at(0), PointName("x")), Error);
-    CHECK_THROWS_AS(plan_change(machine, gone, gone.points.at(0), {{Tag("x")}, {}, {}}), Error);
+    CHECK_THROWS_AS(plan_rename(machine, {{&gone, &gone.points.at(0)}}, PointName("x")), Error);
+    CHECK_THROWS_AS(plan_change(machine, {{&gone, &gone.points.at(0)}}, {{Tag("x")}, {}, {}}), Error);
 }
 
 TEST_CASE("a point is taken with its tags", "[plan]")

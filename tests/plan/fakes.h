@@ -533,39 +533,65 @@ private:
         }
         return to_text(answer);
     }
-    std::string answer_to(const DropMessage& m, const Interpose& line, FakeOrigin& origin)
+    using Selected = std::vector<std::pair<FakeOrigin*, Point*>>;
+
+    /// The points that a message is for: all of them, or an error.
+    template <typename AnyMessage> Selected select(const AnyMessage& m, const Interpose& line, const char* operation)
     {
-        const auto same = [&](const Point& point) { return point.id == m.point.id; };
-        if (m.point.generation != origin.generation)
-            throw Error("origin", "drop a point", ESTALE);
-        if (std::none_of(origin.points.begin(), origin.points.end(), same))
-            throw Error("origin", "drop a point", ENOENT);
-        for (const auto& [name, device] : devices)
-            for (const TableLine& l : device.live)
-                if (const auto* image = std::get_if<InterposeImage>(&l.target))
-                    if (image->origin == line.origin && image->point == m.point)
-                        throw Error("origin", "drop a point", EBUSY);
-        std::erase_if(origin.points, same);
+        std::vector<SelectedPoint> all = {{line.origin, m.point}};
+        all.insert(all.end(), m.others.begin(), m.others.end());
+        Selected selected;
+        for (const SelectedPoint& one : all) {
+            FakeOrigin& origin = origins.at(line_of(one.origin).origin);
+            if (origin.generation != one.point.generation)
+                throw Error("origin", operation, ESTALE);
+            const auto point = std::find_if(origin.points.begin(), origin.points.end(),
+                [&](const Point& other) { return other.id == one.point.id; });
+            if (point == origin.points.end())
+                throw Error("origin", operation, ENOENT);
+            selected.emplace_back(&origin, &*point);
+        }
+        return selected;
+    }
+
+    void require_no_image(const Selected& selected, const char* operation) const
+    {
+        for (const auto& [origin, point] : selected)
+            for (const auto& [name, device] : devices)
+                for (const TableLine& l : device.live)
+                    if (const auto* image = std::get_if<InterposeImage>(&l.target))
+                        if (image->point == PointId{origin->generation, point->id})
+                            throw Error("origin", operation, EBUSY);
+    }
+
+    std::string answer_to(const DropMessage& m, const Interpose& line, FakeOrigin&)
+    {
+        const Selected selected = select(m, line, "drop a point");
+        require_no_image(selected, "drop a point");
+        for (const auto& [origin, point] : selected)
+            origin->points.erase(origin->points.begin() + (point - origin->points.data()));
         return {};
     }
-    static std::string answer_to(const ReleaseMessage& m, const Interpose&, FakeOrigin& origin)
+    std::string answer_to(const ReleaseMessage& m, const Interpose& line, FakeOrigin&)
     {
-        for (Point& point : origin.points)
-            if (point.id == m.point.id)
-                point.kind = PointKind::checkpoint;
+        const Selected selected = select(m, line, "release a point");
+        require_no_image(selected, "release a point");
+        for (const auto& [origin, point] : selected)
+            point->kind = PointKind::checkpoint;
         return {};
     }
-    static std::string answer_to(const ChangeMessage& m, const Interpose&, FakeOrigin& origin)
+    std::string answer_to(const ChangeMessage& m, const Interpose& line, FakeOrigin&)
     {
-        for (const Point& point : origin.points)
-            if (point.id != m.point.id && m.name == point.name)
-                throw Error("origin", "change a point", EEXIST);
-        for (Point& point : origin.points)
-            if (point.id == m.point.id) {
-                point.name = m.name.value_or(point.name);
-                point.tags = m.tags.value_or(point.tags);
-                point.data = m.data.value_or(point.data);
-            }
+        const Selected selected = select(m, line, "change a point");
+        for (const auto& [origin, point] : selected)
+            for (const Point& other : origin->points)
+                if (other.id != point->id && m.name == other.name)
+                    throw Error("origin", "change a point", EEXIST);
+        for (const auto& [origin, point] : selected) {
+            point->name = m.name.value_or(point->name);
+            point->tags = m.tags.value_or(point->tags);
+            point->data = m.data.value_or(point->data);
+        }
         return {};
     }
     static std::string answer_to(const PointsMessage&, const Interpose&, FakeOrigin&) { return {}; }

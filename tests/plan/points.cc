@@ -432,9 +432,10 @@ TEST_CASE("the name of a set means all of it, and a device with the name one of 
     CHECK(find_points(machine, nullptr, Q.text()).size() == 1);
 
     World renamed = world;
-    Plan rename;
-    for (const auto& [origin, point] : all)
-        append(rename, plan_rename(machine, *origin, *point, PointName("s2")));
+    const Plan rename = plan_rename(machine, all, PointName("s2"));
+    CHECK(to_text(rename).starts_with("message vg-home  change aaaaaaaa-1111-4111-8111-111111111111 1 s2 = = "
+                                      "eeeeeeee-5555-4555-8555-555555555555/eeeeeeee-5555-4555-8555-555555555555/1\n"
+                                      "rename  dmsnap-s1-vg-home  dmsnap-s2-vg-home\n"));
     REQUIRE(renamed.run(rename).done());
     CHECK(renamed.host.links == std::set<std::string>{"/dev/dmsnap/s2/vg-home", "/dev/dmsnap/s2/vg-var"});
     CHECK(renamed.dm.devices.count(DmName("dmsnap-s2-vg-var")) == 1);
@@ -444,9 +445,10 @@ TEST_CASE("the name of a set means all of it, and a device with the name one of 
                                                        "remove  dmsnap-s1-vg-home\n"
                                                        "unlink  /dev/dmsnap/s1/vg-var\n"
                                                        "remove  dmsnap-s1-vg-var\n"
-                                                       "message vg-home  drop aaaaaaaa-1111-4111-8111-111111111111 1\n"
+                                                       "message vg-home  drop aaaaaaaa-1111-4111-8111-111111111111 1 "
+                                                       "eeeeeeee-5555-4555-8555-555555555555/"
+                                                       "eeeeeeee-5555-4555-8555-555555555555/1\n"
                                                        "message vg-home  unstore\n"
-                                                       "message vg-var  drop eeeeeeee-5555-4555-8555-555555555555 1\n"
                                                        "message vg-var  unstore\n"
                                                        "remove  dmsnap-store-bbbbbbbb\n");
     REQUIRE(world.run(plan_remove(machine, all, false)).done());
@@ -462,10 +464,7 @@ TEST_CASE("a set whose device is given another name keeps the names of its image
     CHECK(world.host.links == std::set<std::string>{"/dev/dmsnap/s1/vg-home", "/dev/dmsnap/s1/vg-variable"});
     const Machine machine = world.machine();
     CHECK(plan_recover(machine).repairs.empty());
-    Plan rename;
-    for (const auto& [origin, point] : find_points(machine, nullptr, "s1"))
-        append(rename, plan_rename(machine, *origin, *point, PointName("s2")));
-    REQUIRE(world.run(rename).done());
+    REQUIRE(world.run(plan_rename(machine, find_points(machine, nullptr, "s1"), PointName("s2"))).done());
     CHECK(world.dm.devices.count(DmName("dmsnap-s2-vg-var")) == 1);
     CHECK(plan_recover(world.machine()).repairs.empty());
     for (const char* const image : {"dmsnap-s2-vg-var", "dmsnap-s2-vg-home"})
@@ -598,7 +597,7 @@ TEST_CASE("a device whose table is lost takes nothing on, and a detach makes it 
     CHECK(plan_recover(machine).repairs.empty());
     CHECK_THROWS_AS(plan_attach(machine, world.candidate(), Q), Error);
     CHECK_THROWS_AS(plan_take(machine, world.candidate(), checkpoint_wish("c1", Q), {}), Error);
-    CHECK_THROWS_AS(plan_rename(machine, origin, origin.points.at(0), PointName("x")), Error);
+    CHECK_THROWS_AS(plan_rename(machine, {{&origin, &origin.points.at(0)}}, PointName("x")), Error);
     CHECK_THROWS_AS(plan_detach(machine, origin, false), Error);
 
     World forced = world;

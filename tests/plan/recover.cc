@@ -61,22 +61,28 @@ Plan create_elsewhere(World& world)
 
 Plan checkpoint(World& world) { return plan_take(world.machine(), world.candidate(), checkpoint_wish("c1", Q), {}); }
 
+/// The first point, or all of its set.
+std::vector<FoundPoint> find_first(const Machine& machine)
+{
+    return find_points(machine, nullptr, machine.origins.at(0).points.at(0).name.text());
+}
+
 Plan remove_first(World& world)
 {
     const Machine machine = world.machine();
-    return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, false);
+    return plan_remove(machine, find_first(machine), false);
 }
 
 Plan release_first(World& world)
 {
     const Machine machine = world.machine();
-    return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, true);
+    return plan_remove(machine, find_first(machine), true);
 }
 
 Plan rename(World& world)
 {
     const Machine machine = world.machine();
-    return plan_rename(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), PointName("other"));
+    return plan_rename(machine, find_first(machine), PointName("other"));
 }
 
 Plan change(World& world)
@@ -85,7 +91,7 @@ Plan change(World& world)
     WordsWish wish;
     wish.add.push_back(Tag("daily"));
     wish.data = Blob{1, 2, 3};
-    return plan_change(machine, machine.origins.at(0), machine.origins.at(0).points.at(0), wish);
+    return plan_change(machine, find_first(machine), wish);
 }
 
 Plan detach(World& world)
@@ -98,10 +104,22 @@ Plan create_set(World& world) { return plan_set(world, snapshot_wish(), store_wi
 
 Plan checkpoint_set(World& world) { return plan_set(world, checkpoint_wish("c1", Q), {}); }
 
+World world_with_set(World world = set_world())
+{
+    REQUIRE(world.run(create_set(world)).done());
+    return world;
+}
+
 const Scenario scenarios[] = {
     {"create a set", set_world, create_set},
     {"create a set where no udevd runs", [] { return without_udev(set_world()); }, create_set},
     {"checkpoint a set", set_world, checkpoint_set},
+    {"remove a set", [] { return world_with_set(); }, remove_first},
+    {"remove a set where no udevd runs", [] { return world_with_set(without_udev(set_world())); }, remove_first},
+    {"keep the points of a set", [] { return world_with_set(); }, release_first},
+    {"rename a set", [] { return world_with_set(); }, rename},
+    {"rename a set where no udevd runs", [] { return world_with_set(without_udev(set_world())); }, rename},
+    {"change a set", [] { return world_with_set(); }, change},
     {"attach a linear device", linear_world, attach},
     {"attach a segmented device", segmented_world, attach},
     {"attach a plain disk", disk_world, attach},
@@ -167,7 +185,12 @@ void check_recovered(World& world, const Ends& ends)
     CHECK(rest.repairs.empty());
 }
 
-bool is_of_set(const Scenario& scenario) { return std::string_view(scenario.name).find("a set") != std::string::npos; }
+/// Undoing what was attached for it, one after the other, undoes its points: see doc/design.md.
+bool takes_set(const Scenario& scenario)
+{
+    const std::string_view name = scenario.name;
+    return name.starts_with("create a set") || name.starts_with("checkpoint a set");
+}
 
 /// Each call fails, and the program dies at each moment of what follows; `check` sees what that leaves.
 void for_each_death_undoing(const Scenario& scenario, const Ends& ends, const std::function<void(World& world)>& check)
@@ -227,7 +250,7 @@ TEST_CASE("a plan that dies while it undoes what failed ends, after recover, whe
 {
     for (const Scenario& scenario : scenarios) {
         const Ends ends = ends_of(scenario);
-        if (!is_of_set(scenario)) // may leave some of its points, see doc/design.md
+        if (!takes_set(scenario))
             for_each_death_undoing(scenario, ends, [&](World& world) { check_recovered(world, ends); });
     }
 }
@@ -247,58 +270,8 @@ TEST_CASE("a set that dies while it undoes what failed leaves, after recover, no
         }
     };
     for (const Scenario& scenario : scenarios)
-        if (is_of_set(scenario))
+        if (takes_set(scenario))
             for_each_death_undoing(scenario, ends_of(scenario), check_whole);
-}
-
-TEST_CASE("a command on a set that died is finished by the same command", "[plan]")
-{
-    const auto for_all = [](World& world, const auto& plan_for_one) {
-        const Machine machine = world.machine();
-        Plan plan;
-        for (const FoundPoint& found : find_points(machine, nullptr, "s1"))
-            append(plan, plan_for_one(machine, found));
-        return plan;
-    };
-    const auto remove = [](World& world) {
-        const Machine machine = world.machine();
-        return plan_remove(machine, find_points(machine, nullptr, "s1"), false);
-    };
-    const auto rename = [&](World& world) {
-        return for_all(world, [](const Machine& machine, const FoundPoint& found) {
-            return plan_rename(machine, *found.origin, *found.point, PointName("s2"));
-        });
-    };
-    const auto change = [&](World& world) {
-        return for_all(world, [](const Machine& machine, const FoundPoint& found) {
-            WordsWish wish;
-            wish.add.push_back(Tag("daily"));
-            return plan_change(machine, *found.origin, *found.point, wish);
-        });
-    };
-    const auto make = [] {
-        World world = set_world();
-        REQUIRE(world.run(create_set(world)).done());
-        return world;
-    };
-    for (const auto& plan : std::vector<std::function<Plan(World&)>>{remove, rename, change}) {
-        World world = make();
-        const unsigned before = world.dm.trouble.moments();
-        REQUIRE(world.run(plan(world)).done());
-        const std::string done = world.state();
-        for (unsigned moment = 1; moment <= world.dm.trouble.moments() - before; ++moment) {
-            INFO("moment " << moment);
-            World dying = make();
-            const Plan first = plan(dying);
-            dying.dm.trouble.die_at(moment);
-            CHECK_THROWS_AS(dying.run(first), Killed);
-            CHECK(dying.recover().failed.empty());
-            if (dying.state() == done)
-                continue;
-            REQUIRE(dying.run(plan(dying)).done());
-            CHECK(dying.state() == done);
-        }
-    }
 }
 
 TEST_CASE("a recover that dies is carried on by the next one", "[plan]")

@@ -195,6 +195,10 @@ TEST_CASE("messages have the words of the interface", "[unit]")
     CHECK(to_text(Message{UnstoreMessage{}}) == "unstore");
     CHECK(to_text(Message{DropMessage{{generation, 3}}}) == "drop " + G + " 3");
     CHECK(to_text(Message{ReleaseMessage{{generation, 3}}}) == "release " + G + " 3");
+    const std::vector<SelectedPoint> selected = {{origin, {store, 7}}, {store, {origin, 9}}};
+    const std::string selected_words = fmt::format(" {}/{}/7 {}/{}/9", O, S, S, O);
+    CHECK(to_text(Message{DropMessage{{generation, 3}, selected}}) == "drop " + G + " 3" + selected_words);
+    CHECK(to_text(Message{ReleaseMessage{{generation, 3}, selected}}) == "release " + G + " 3" + selected_words);
     CHECK(to_text(Message{PointsMessage{0}}) == "points 0");
     CHECK(to_text(Message{ChangedMessage{generation, 1, std::nullopt, 0_s}}) == "changed " + G + " 1 now 0");
     CHECK(to_text(Message{ChangedMessage{generation, 1, 2, 64_s}}) == "changed " + G + " 1 2 64");
@@ -218,6 +222,8 @@ TEST_CASE("messages have the words of the interface", "[unit]")
     CHECK(to_text(Message{change}) == "change " + G + " 3 s2 - -");
     change = {{generation, 3}, {}, Tags::from_text("a,b"), Blob{0x0a}};
     CHECK(to_text(Message{change}) == "change " + G + " 3 = a,b 0a");
+    change.others = selected;
+    CHECK(to_text(Message{change}) == "change " + G + " 3 = a,b 0a" + selected_words);
 }
 
 TEST_CASE("answers round-trip", "[unit]")

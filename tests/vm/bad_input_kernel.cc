@@ -224,6 +224,20 @@ TEST_CASE("messages that make no sense are refused and change nothing", "[bad-in
     for (int i = 0; i < INTERPOSE_SET_MAX; ++i)
         too_many += fmt::format(" {0}/{0}/-", some_uuid);
     check_refused(too_many, is_invalid);
+    const std::vector<std::string> for_points[] = {
+        {"drop", generation, "2"}, {"release", generation, "2"}, {"change", generation, "2", "x", "-", "-"}};
+    for (const auto& message : for_points) {
+        const std::string text = joined(message) + " ";
+        for (const std::string& selected : {std::string("-"), std::string("/"), std::string("//"), some_uuid,
+                 some_uuid + "/" + some_uuid, "x/" + some_uuid + "/1", own + "/" + generation + "/1",
+                 own + "/" + generation + "/2", own + "/" + generation + "/", own + "/" + generation + "/1/"})
+            check_refused(text + selected, is_invalid);
+        check_refused(text + fmt::format("{0}/{0}/1", some_uuid), {ENXIO});
+        std::string seventeen = text;
+        for (int i = 0; i < INTERPOSE_SET_MAX; ++i)
+            seventeen += fmt::format(" {0}/{0}/1", some_uuid);
+        check_refused(seventeen, is_invalid);
+    }
     check_refused(with(take, 3, "s1"), {EEXIST});
     check_refused("hook 1000 -", {EBUSY}); // points have been taken, and its base is no interpose-base
     check_refused(joined({"store", some_uuid}), {ENODEV, EBUSY});

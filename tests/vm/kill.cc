@@ -101,6 +101,10 @@ std::vector<Case> cases(const Origin& origin)
         {"recover", {}, {"recover"}, create},
         {"create a set", {}, with(create, second_name)},
         {"checkpoint of a set", {}, with(checkpoint, second_name)},
+        {"remove a set", {with(create, second_name)}, {"remove", "s1"}},
+        {"keep the points of a set", {with(create, second_name)}, {"remove", "--keep-point", "s1"}},
+        {"rename a set", {with(create, second_name)}, {"rename", "s1", "s9"}},
+        {"change a set", {with(checkpoint, second_name)}, {"change", "--addtag", "daily", "c1"}},
         {"clone", {}, clone, {}, true},
         {"clone of an attached device", {attach}, clone, {}, true},
     };

@@ -3,9 +3,12 @@
 //
 // One point of several devices, by both methods: each image holds a prefix of what was written to all of them in turn, and the
 // same one; if one device cannot take the point, none does.
+#include "base/text.h"
 #include "catch.h"
 #include "command.h"
 #include "disk.h"
+#include "dm_ioctl.h"
+#include "dm_state.h"
 #include "environment.h"
 #include "kinds.h"
 #include "load.h"
@@ -174,6 +177,47 @@ TEST_CASE("the images of a set hold the same prefix of records written to all it
     check_filesystem(parts.path(2), "xfs");
     check_filesystem(volume->path(), "ext4");
     tool(joined({"detach"}, devices));
+}
+
+TEST_CASE("the points of a set go, or change, in one step or not at all", "[set]")
+{
+    const auto first = linear_origin(origin_disk(), 16_MiB, 1, "test-first");
+    const auto second = linear_origin(spare_disk(), 16_MiB, 1, "test-second");
+    const auto selected = [](const Origin& origin, const std::string& id) {
+        const std::string uuid(words(must({"dmsetup", "table", origin.dm_name()})).at(5));
+        return fmt::format("{}/{}/{}", uuid, origin.generation(), id);
+    };
+    const auto send = [&](const std::string& verb, const std::string& ids, const std::string& more = "") {
+        return send_message(first->dm_name(),
+            fmt::format("{} {} {}{} {}", verb, first->generation(), ids.front(), more, selected(*second, {ids.back()})))
+            .error;
+    };
+    tool({"create", "-n", "s1", "--store", store_disk(), first->device(), second->device()});
+    tool({"checkpoint", "-n", "c1", first->device(), second->device()});
+    tool({"checkpoint", "-n", "c2", second->device()});
+    const std::string before = device_mapper_state();
+
+    CHECK(send("drop", "11") == EBUSY);
+    CHECK(send("drop", "21") == EBUSY); // the first could go, the second is in use
+    CHECK(send("drop", "24") == ENOENT);
+    CHECK(send("release", "21") == EBUSY);
+    CHECK(send("change", "22", " c2 = =") == EEXIST); // it is another's of the second alone
+    CHECK(send("change", "24", " x = =") == ENOENT);
+    const std::string stale = selected(*first, "2").replace(37, 36, std::string(selected(*second, "2"), 37, 36));
+    CHECK(send_message(second->dm_name(), fmt::format("drop {} 2 {}", second->generation(), stale)).error == ESTALE);
+    CHECK(device_mapper_state() == before);
+
+    CHECK(send("change", "22", " c9 daily 00ff") == 0);
+    const std::string rows = tool({"list", "--noheadings", "-o", "snap_name,snap_tags"});
+    CHECK(std::count(rows.begin(), rows.end(), '9') == 2);
+    CHECK(send("drop", "22") == 0);
+    CHECK(points() == 3);
+    must({"dmsetup", "remove", "dmsnap-s1-test-first", "dmsnap-s1-test-second"});
+    CHECK(send("release", "11") == 0);
+    CHECK(first->status().snapshots == 0);
+    CHECK(second->status().snapshots == 0);
+    CHECK(send("drop", "11") == 0);
+    CHECK(points() == 1);
 }
 
 TEST_CASE("a device whose writes do not end in time keeps all of the set from its point", "[set]")
