@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 /*
- * The hook: how an origin sees the bios of a live device whose table is not ours, or which has none.
+ * Hooks: made, and ended.
  *
- *   submit_bio_noacct(bio) -> ftrace -> hook_called -+- another device, a read, our own bio --> as it is
- *                                                    +- a write whose chunks pass: counted --> as it is
- *                                                    `- a write that must wait --> turned to the top device
- *
- *   live device <- interpose-base <- top device: interpose
- *
- * A plain callback: it changes where the bio goes, and nothing of ours stays on a stack.  It is keyed by disk and absolute
- * sectors, so that writes through the disk, a partition, or one that was made later are all seen.
- *
- * Own bios are told by who ends them *and* for which origin: md-linear and raid0 hand a bio to their member as it is.
- * Every write that the hook lets go or turns is wrapped until it ends: the gate counts those that were let go, and users
- * those that were turned, so that the top device stays until the last has come back.  The hook's memory outlives both.
+ *   message "hook" -> open devices | freeze | register | drain the gap | thaw -> live
+ *   message "unhook", a lost origin -> unregister -> turned writes come back -> free_work -> freed
  *
  * The gap: a write that came before the hook and lands after it was seen by nobody.  hook_drain() waits for those:
  *   filesystems   frozen meanwhile, so that they have none
@@ -23,21 +13,12 @@
  */
 #include <linux/blk-mq.h>
 #include <linux/delay.h>
-#include <linux/ftrace.h>
-#include <linux/hash.h>
-#include <linux/mempool.h>
 #include <linux/module.h>
 #include <linux/part_stat.h>
-#include <linux/rculist.h>
 #include <linux/slab.h>
 
-#include "dm-interpose.h"
+#include "dm-interpose-hook.h"
 
-#define HOOK_BITS 6
-/* Writes that can be wrapped when there is no memory, of all origins. */
-#define HOOKED_RESERVE 256
-/* Wrappers that a processor keeps at hand. */
-#define HOOKED_SPARE_MAX 32
 /* How long hook_drain() sleeps between two looks. */
 #define DRAIN_PAUSE_MS 5
 /* How many of them in a row must find nothing under way. */
@@ -47,375 +28,7 @@
 /* How long the gate of a hook that was removed stays closed at a time. */
 #define AWAIT_PAUSE_MS 1000
 
-struct interpose_hook {
-	struct hlist_node node; /* hooks_mutex: in registry */
-	struct gendisk *disk;
-	sector_t first; /* of the disk */
-	sector_t end;
-	struct gendisk *through; /* the base device: what it sends passes */
-	struct block_device *live;
-	struct block_device *top;
-	struct interpose_origin *origin;
-	struct file *live_handle;
-	struct file *top_handle; /* keeps the top device from being removed */
-	struct percpu_ref users; /* the registry, and every write that was turned */
-	struct work_struct free_work;
-};
-
-/* A write on its way. */
-struct hooked_write {
-	union {
-		struct interpose_origin *origin;
-		struct hooked_write *next; /* while it is spare */
-	};
-	struct interpose_hook *turned; /* by this one; NULL: let go, and counted by the gate */
-	bio_end_io_t *end_io;
-	void *private;
-};
-
-/* Of one processor. */
-struct hooked_cpu {
-	struct hooked_write *spare; /* so that an allocator is not asked for every write */
-	unsigned int nr_spare;
-	struct bio_list ended; /* else chained bios would end each other without end on one stack */
-	bool ending;
-};
-
-static DEFINE_MUTEX(hooks_mutex); /* outside of origin->change */
-static struct hlist_head registry[1 << HOOK_BITS]; /* hooks_mutex writes, RCU reads */
-static unsigned int nr_hooks; /* hooks_mutex */
-static struct kmem_cache *hooked_cache;
-static mempool_t *hooked_writes;
-static DEFINE_PER_CPU(struct hooked_cpu, hooked_cpus);
-static bio_end_io_t *chain_end_io; /* bio_chain_endio(), which has no name for us */
-static bool callback_possible;
-
-static struct hlist_head *hook_bucket(const struct gendisk *disk)
-{
-	return &registry[hash_ptr(disk, HOOK_BITS)];
-}
-
-/* Wrappers */
-
-/* Return: NULL if there is no memory.  Context: any. */
-static struct hooked_write *hooked_get(void)
-{
-	struct hooked_write *write;
-	struct hooked_cpu *cpu;
-	unsigned long flags;
-
-	local_irq_save(flags);
-	cpu = this_cpu_ptr(&hooked_cpus);
-	write = cpu->spare;
-	if (write) {
-		cpu->spare = write->next;
-		cpu->nr_spare--;
-	}
-	local_irq_restore(flags);
-	return write ?: mempool_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
-}
-
-/* The reserve, which is everybody's, is filled up first.  Context: any. */
-static void hooked_put(struct hooked_write *write)
-{
-	struct hooked_cpu *cpu;
-	unsigned long flags;
-	bool kept;
-
-	local_irq_save(flags);
-	cpu = this_cpu_ptr(&hooked_cpus);
-	kept = cpu->nr_spare < HOOKED_SPARE_MAX &&
-	       READ_ONCE(hooked_writes->curr_nr) >= hooked_writes->min_nr;
-	if (kept) {
-		write->next = cpu->spare;
-		cpu->spare = write;
-		cpu->nr_spare++;
-	}
-	local_irq_restore(flags);
-	if (!kept)
-		mempool_free(write, hooked_writes);
-}
-
-static void hooked_free_spare(struct hooked_cpu *cpu)
-{
-	struct hooked_write *write;
-
-	while ((write = cpu->spare)) {
-		cpu->spare = write->next;
-		mempool_free(write, hooked_writes);
-	}
-}
-
-/* The path of a bio */
-
-/*
- * bio_endio() has done all that it does but for the last call.  Who is to be called may be bio_chain_endio(), which nobody
- * but bio_endio() may call: that runs once more, and must not find what its throttles noted.
- */
-static void end_for_owner(struct bio *bio)
-{
-	if (bio->bi_end_io != chain_end_io) {
-		if (bio->bi_end_io)
-			bio->bi_end_io(bio);
-		return;
-	}
-	bio_clear_flag(bio, BIO_QOS_THROTTLED);
-	bio_clear_flag(bio, BIO_QOS_MERGED);
-	bio_endio(bio);
-}
-
-static void end_hooked(struct bio *bio)
-{
-	struct hooked_write *write = bio->bi_private;
-	struct interpose_origin *origin = write->origin;
-	struct interpose_hook *turned = write->turned;
-
-	bio->bi_end_io = write->end_io;
-	bio->bi_private = write->private;
-	hooked_put(write);
-	end_for_owner(bio);
-	if (turned)
-		percpu_ref_put(&turned->users);
-	else
-		interpose_gate_leave(origin);
-}
-
-/* The outermost one on this processor ends them all. */
-static void end_chained(struct bio *bio)
-{
-	struct hooked_cpu *cpu;
-	unsigned long flags;
-	bool nested;
-
-	preempt_disable();
-	cpu = this_cpu_ptr(&hooked_cpus);
-	local_irq_save(flags);
-	nested = cpu->ending;
-	if (nested)
-		bio_list_add(&cpu->ended, bio);
-	cpu->ending = true;
-	while (!nested && bio) {
-		local_irq_restore(flags);
-		end_hooked(bio);
-		local_irq_save(flags);
-		bio = bio_list_pop(&cpu->ended);
-	}
-	if (!nested)
-		cpu->ending = false;
-	local_irq_restore(flags);
-	preempt_enable();
-}
-
-/* Only chained ones end each other on one stack; whoever ends another may sleep if its caller may. */
-static void hooked_end_io(struct bio *bio)
-{
-	const struct hooked_write *write = bio->bi_private;
-
-	if (write->end_io == chain_end_io)
-		end_chained(bio);
-	else
-		end_hooked(bio);
-}
-
-/* Whether a bio is wrapped for the origin, if only beneath what another area of the same disk has wrapped after us. */
-static bool is_wrapped(const struct interpose_hook *hook, const struct bio *bio)
-{
-	bio_end_io_t *end_io = smp_load_acquire(&bio->bi_end_io); /* pairs with hook_wrap() */
-	const void *private = bio->bi_private;
-
-	while (end_io == hooked_end_io) {
-		const struct hooked_write *write = private;
-
-		if (write->origin == hook->origin)
-			return true;
-		end_io = write->end_io;
-		private = write->private;
-	}
-	return false;
-}
-
-/* What a bio was split off from, or was chained to by its owner; NULL: nothing.  It does not end before the bio does. */
-static struct bio *chained_to(const struct bio *bio)
-{
-	return bio->bi_end_io == chain_end_io ? bio->bi_private : NULL;
-}
-
-/* Only what a driver splits off is chained to a bio that a base device sent. */
-static bool is_own(const struct interpose_hook *hook, struct bio *bio)
-{
-	struct bio *whole = chained_to(bio);
-
-	return is_wrapped(hook, bio) || interpose_base_sent(bio, hook->through) ||
-	       (whole && interpose_base_sent(whole, hook->through));
-}
-
-static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooked_write *write,
-		      bool counted)
-{
-	if (!counted)
-		percpu_ref_get(&hook->users);
-	write->origin = hook->origin;
-	write->turned = counted ? NULL : hook;
-	write->end_io = bio->bi_end_io;
-	write->private = bio->bi_private;
-	bio->bi_private = write;
-	smp_store_release(&bio->bi_end_io, hooked_end_io); /* pairs with is_wrapped() */
-}
-
-/*
- * Whether a write has to be counted with those that a closed gate still waits for, as long as there are any: it cannot be
- * turned, or one of them ends only when it has.
- */
-static bool hook_must_not_wait(const struct interpose_hook *hook, const struct bio *bio,
-			       bool can_turn)
-{
-	const struct bio *whole = chained_to(bio);
-
-	return !can_turn || (whole && is_wrapped(hook, whole));
-}
-
-/* Return: whether a write may go as it is, counted by the gate; else it must be turned to the top device. */
-static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t first, sector_t end,
-			bool can_turn)
-{
-	struct interpose_origin *origin = hook->origin;
-	sector_t from = max(first, hook->first);
-	sector_t to = min(end, hook->end);
-	struct chunk_range range =
-		chunks_touched(from - hook->first, to - from, origin->chunk_shift);
-
-	if (!percpu_ref_tryget_live_rcu(&origin->gate) &&
-	    (!hook_must_not_wait(hook, bio, can_turn) || !percpu_ref_tryget(&origin->gate)))
-		return false;
-	if (READ_ONCE(origin->active) && interpose_write_goes(origin, bio_op(bio), range))
-		return true;
-	interpose_gate_leave(origin);
-	return false;
-}
-
-static void hook_turn(const struct interpose_hook *hook, struct bio *bio, sector_t first)
-{
-	bio_clear_polled(bio);
-	bio->bi_iter.bi_sector = first - hook->first;
-	bio_set_dev(bio, hook->top);
-}
-
-/* Whether a write can be turned: what goes over a border would be failed by the top device. */
-static bool hook_can_turn(const struct interpose_hook *hook, struct bio *bio, sector_t first,
-			  sector_t end)
-{
-	return first >= hook->first && end <= hook->end && !compat_loses_atomic(bio);
-}
-
-static bool hook_shrunk(const struct interpose_hook *hook)
-{
-	return bdev_nr_sectors(hook->live) < hook->end - hook->first;
-}
-
-/* Return: whether the bio goes another way now. */
-static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t first)
-{
-	sector_t end = first + bio_sectors(bio);
-	struct hooked_write *write;
-	bool can_turn, counted;
-
-	/* What lies beyond the end of a live device that has grown counts as changed, unseen. */
-	if (end <= hook->first || first >= hook->end)
-		return false;
-	if (is_own(hook, bio) || READ_ONCE(hook->origin->gone))
-		return false;
-	write = hooked_get();
-	if (!write)
-		goto forsake;
-	if (!queue_is_mq(hook->disk->queue))
-		bio_clear_polled(bio); /* such a device keeps a list of its own in bi_private */
-	can_turn = hook_can_turn(hook, bio, first, end);
-	counted = hook_let_go(hook, bio, first, end, can_turn);
-	if (!counted && !can_turn)
-		goto forsake;
-	hook_wrap(hook, bio, write, counted);
-	if (!counted)
-		hook_turn(hook, bio, first);
-	return !counted;
-
-forsake:
-	/* What cannot be counted, or should wait and cannot be turned: the device goes on without us. */
-	if (write)
-		hooked_put(write);
-	interpose_origin_forsake(hook->origin);
-	return false;
-}
-
-/*
- * A bio's first sector on its disk: what was split off an earlier one has it already.
- * Return: false if it ends behind its own device, and so will be failed.
- */
-static bool first_on_disk(struct bio *bio, sector_t *first)
-{
-	const struct block_device *bdev = bio->bi_bdev;
-	sector_t size = bdev_nr_sectors(bio->bi_bdev);
-
-	*first = bio->bi_iter.bi_sector;
-	if (bio_flagged(bio, BIO_REMAPPED))
-		return true;
-	if (bio_sectors(bio) > size || *first > size - bio_sectors(bio))
-		return false;
-	*first += bdev->bd_start_sect;
-	return true;
-}
-
-static void hook_look(struct bio *bio)
-{
-	const struct gendisk *disk = bio->bi_bdev->bd_disk;
-	struct interpose_hook *hook;
-	sector_t first;
-
-	hlist_for_each_entry_rcu(hook, hook_bucket(disk), node) {
-		if (hook->disk != disk)
-			continue;
-		/* Whatever reads it after that, such as udev: what it gets back may be something else. */
-		if (hook_shrunk(hook) && !READ_ONCE(hook->origin->gone))
-			interpose_origin_forsake(hook->origin);
-		if (!op_is_write(bio_op(bio)) || !bio_sectors(bio) || !first_on_disk(bio, &first) ||
-		    hook_bio(hook, bio, first))
-			return;
-	}
-}
-
-/* Context: any in which a bio is submitted. */
-static void notrace hook_called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
-				struct ftrace_regs *fregs)
-{
-	struct bio *bio = (struct bio *)compat_ftrace_argument(fregs, 0);
-
-	compat_rcu_enter();
-	hook_look(bio);
-	compat_rcu_leave();
-}
-
-/* The callback itself */
-
-/* PERMANENT: as long as it is registered, sysctl kernel.ftrace_enabled cannot take it away. */
-static struct ftrace_ops hook_ops = {
-	.func = hook_called,
-	.flags = FTRACE_OPS_FL_PERMANENT | COMPAT_FTRACE_FLAGS,
-};
-
-static int callback_get(void)
-{
-	lockdep_assert_held(&hooks_mutex);
-	if (!nr_hooks && (!callback_possible || register_ftrace_function(&hook_ops)))
-		return -EOPNOTSUPP;
-	nr_hooks++;
-	return 0;
-}
-
-static void callback_put(void)
-{
-	lockdep_assert_held(&hooks_mutex);
-	if (!--nr_hooks)
-		unregister_ftrace_function(&hook_ops);
-}
+DEFINE_MUTEX(interpose_hooks_mutex);
 
 /* The gap */
 
@@ -582,29 +195,17 @@ static struct interpose_hook *hook_alloc(struct interpose *ip)
 	return hook;
 }
 
-static bool hook_overlaps(const struct interpose_hook *hook)
-{
-	struct interpose_hook *other;
-
-	lockdep_assert_held(&hooks_mutex);
-	hlist_for_each_entry(other, hook_bucket(hook->disk), node)
-		if (other->disk == hook->disk && other->first < hook->end &&
-		    hook->first < other->end)
-			return true;
-	return false;
-}
-
 static void hook_insert(struct interpose_hook *hook)
 {
 	hook->origin->hooked = true;
-	hlist_add_head_rcu(&hook->node, hook_bucket(hook->disk));
+	interpose_hooked_add(hook);
 	WRITE_ONCE(hook->origin->hook, hook);
 }
 
 /* From here on its bios go as they did before.  To be followed by hook_retire(). */
 static void hook_remove(struct interpose_hook *hook)
 {
-	hlist_del_rcu(&hook->node);
+	interpose_hooked_remove(hook);
 	WRITE_ONCE(hook->origin->hook, NULL);
 }
 
@@ -649,7 +250,7 @@ static void hook_retire(struct interpose_hook *hook)
 {
 	synchronize_rcu();
 	percpu_ref_kill(&hook->users);
-	callback_put();
+	interpose_hooked_unwatch();
 }
 
 /* Why no hook can be made now, 0 if one can.  Context: origin->change. */
@@ -672,7 +273,7 @@ static int hook_make(struct interpose *ip, const struct interpose_hook_request *
 	hook = hook_alloc(ip);
 	if (IS_ERR(hook))
 		return PTR_ERR(hook);
-	r = hook_overlaps(hook) ? -EBUSY : callback_get();
+	r = interpose_hooked_overlaps(hook) ? -EBUSY : interpose_hooked_watch();
 	if (r) {
 		hook_free(hook);
 		return r;
@@ -693,16 +294,16 @@ int interpose_hook(struct interpose *ip, const struct interpose_hook_request *re
 	struct interpose_origin *origin = ip->origin;
 	int r = 0;
 
-	mutex_lock(&hooks_mutex);
+	mutex_lock(&interpose_hooks_mutex);
 	mutex_lock(&origin->change);
 	if (!origin->hook)
 		r = hook_make(ip, request);
 	mutex_unlock(&origin->change);
-	mutex_unlock(&hooks_mutex);
+	mutex_unlock(&interpose_hooks_mutex);
 	return r;
 }
 
-/* Ends the hook between two sets of writes; of a lost origin at once.  Context: hooks_mutex and origin->change. */
+/* Ends the hook between two sets of writes; of a lost origin at once.  Context: interpose_hooks_mutex and origin->change. */
 static int hook_end(struct interpose_hook *hook, ktime_t deadline)
 {
 	struct interpose_origin *origin = hook->origin;
@@ -743,7 +344,7 @@ int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms)
 	struct interpose_hook *hook;
 	int r = 0;
 
-	mutex_lock(&hooks_mutex);
+	mutex_lock(&interpose_hooks_mutex);
 	mutex_lock(&origin->change);
 	hook = origin->hook;
 	if (hook)
@@ -751,7 +352,7 @@ int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms)
 	mutex_unlock(&origin->change);
 	if (hook && !r)
 		hook_retire(hook);
-	mutex_unlock(&hooks_mutex);
+	mutex_unlock(&interpose_hooks_mutex);
 	if (!r)
 		await_unhooked(origin, deadline);
 	return r;
@@ -763,13 +364,13 @@ void interpose_unhook_work(struct work_struct *work)
 	struct interpose_origin *origin = container_of(work, struct interpose_origin, unhook_work);
 	struct interpose_hook *hook;
 
-	mutex_lock(&hooks_mutex);
+	mutex_lock(&interpose_hooks_mutex);
 	hook = origin->hook;
 	if (hook) {
 		hook_remove(hook);
 		hook_retire(hook);
 	}
-	mutex_unlock(&hooks_mutex);
+	mutex_unlock(&interpose_hooks_mutex);
 	interpose_origin_unref(origin);
 }
 
@@ -794,29 +395,14 @@ void interpose_hook_await_turned(struct interpose_origin *origin)
 			origin->name);
 }
 
-static struct interpose_origin *origin_through(const struct gendisk *through)
-{
-	struct interpose_hook *hook;
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(registry); i++)
-		hlist_for_each_entry_rcu(hook, &registry[i], node)
-			if (hook->through == through)
-				return interpose_origin_ref(hook->origin);
-	return NULL;
-}
-
 /**
  * interpose_hook_lose_base() - a base device is being suspended: the origin is lost, and its turned writes come back
  * Context: presuspend; sleeps, for a bounded time.
  */
 void interpose_hook_lose_base(const struct gendisk *through)
 {
-	struct interpose_origin *origin;
+	struct interpose_origin *origin = interpose_hooked_origin(through);
 
-	rcu_read_lock();
-	origin = origin_through(through);
-	rcu_read_unlock();
 	if (!origin)
 		return;
 	hook_lose(origin);
@@ -842,45 +428,4 @@ dev_t interpose_hook_device(const struct interpose_origin *origin)
 		dev = hook->live->bd_dev;
 	rcu_read_unlock();
 	return dev;
-}
-
-/* What bio_chain() makes a bio's end. */
-static bio_end_io_t *__init find_chain_end_io(void)
-{
-	struct bio bio, parent;
-
-	bio_init(&bio, NULL, NULL, 0, 0);
-	bio_init(&parent, NULL, NULL, 0, 0);
-	bio_chain(&bio, &parent);
-	return bio.bi_end_io;
-}
-
-int __init interpose_hook_init(void)
-{
-	chain_end_io = find_chain_end_io();
-	hooked_cache = KMEM_CACHE(hooked_write, 0);
-	if (!hooked_cache)
-		return -ENOMEM;
-	hooked_writes = mempool_create_slab_pool(HOOKED_RESERVE, hooked_cache);
-	if (!hooked_writes) {
-		kmem_cache_destroy(hooked_cache);
-		return -ENOMEM;
-	}
-	/* Once and for all: a filter that is freed cannot be set again on every kernel. */
-	callback_possible =
-		IS_ENABLED(CONFIG_DYNAMIC_FTRACE) && !IS_ENABLED(CONFIG_PREEMPT_RT) &&
-		!ftrace_set_filter_ip(&hook_ops, (unsigned long)submit_bio_noacct, 0, 0);
-	return 0;
-}
-
-void interpose_hook_exit(void)
-{
-	int cpu;
-
-	if (callback_possible)
-		ftrace_free_filter(&hook_ops);
-	for_each_possible_cpu(cpu)
-		hooked_free_spare(per_cpu_ptr(&hooked_cpus, cpu));
-	mempool_destroy(hooked_writes);
-	kmem_cache_destroy(hooked_cache);
 }

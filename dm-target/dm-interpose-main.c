@@ -58,7 +58,7 @@ static int __init interpose_init(void)
 	r = interpose_copy_init();
 	if (r)
 		goto exit_store;
-	r = interpose_hook_init();
+	r = interpose_hooked_init();
 	if (r)
 		goto exit_copy;
 	r = register_targets();
@@ -67,7 +67,7 @@ static int __init interpose_init(void)
 	return 0;
 
 exit_hook:
-	interpose_hook_exit();
+	interpose_hooked_exit();
 exit_copy:
 	interpose_copy_exit();
 exit_store:
@@ -87,7 +87,7 @@ static void __exit interpose_exit(void)
 	destroy_workqueue(interpose_point_wq);
 	destroy_workqueue(interpose_freeze_wq);
 	destroy_workqueue(interpose_wq);
-	interpose_hook_exit();
+	interpose_hooked_exit();
 	interpose_copy_exit();
 	interpose_store_exit();
 }

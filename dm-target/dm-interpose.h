@@ -12,7 +12,7 @@
  * memory goes with the last image.  A point lives until it is dropped, and not while an image of it exists.
  *
  * Locks, outermost first:
- *   hooks_mutex     dm-interpose-hook.c: which origins have a hook; held while one comes or goes
+ *   hooks_mutex     dm-interpose-hook.h: which origins have a hook; held while one comes or goes
  *   sets_mutex      dm-interpose-point.c: one set at a time, which holds the change of several origins, or their mutex
  *   origins_mutex   the list of origins; which tables belong to one
  *   origin->change  one change of points, or of the store, at a time; held through a whole take
@@ -303,8 +303,10 @@ void interpose_hook_lose_base(const struct gendisk *through);
 bool interpose_hook_lose_top(struct interpose_origin *origin);
 void interpose_hook_await_turned(struct interpose_origin *origin);
 dev_t interpose_hook_device(const struct interpose_origin *origin);
-int interpose_hook_init(void);
-void interpose_hook_exit(void);
+
+/* dm-interpose-hooked.c */
+int interpose_hooked_init(void);
+void interpose_hooked_exit(void);
 
 /* dm-interpose-point.c */
 /* Different origins, of each a reference. */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-FileCopyrightText: 2026 The dmsnap authors */
+/*
+ * dm-interpose: a hook, shared by those who make and end it and by the path of a bio.
+ *
+ *   dm-interpose-hook.c: messages --> hook, drained --> dm-interpose-hooked.c: registry --> bios
+ */
+#ifndef DM_INTERPOSE_HOOK_H
+#define DM_INTERPOSE_HOOK_H
+
+#include "dm-interpose.h"
+
+struct interpose_hook {
+	struct hlist_node node; /* interpose_hooks_mutex: in the registry */
+	struct gendisk *disk;
+	sector_t first; /* of the disk */
+	sector_t end;
+	struct gendisk *through; /* the base device: what it sends passes */
+	struct block_device *live;
+	struct block_device *top;
+	struct interpose_origin *origin;
+	struct file *live_handle;
+	struct file *top_handle; /* keeps the top device from being removed */
+	struct percpu_ref users; /* the registry, and every write that was turned */
+	struct work_struct free_work;
+};
+
+extern struct mutex interpose_hooks_mutex; /* outside of origin->change */
+
+/* dm-interpose-hooked.c; context of all: interpose_hooks_mutex, unless they say otherwise. */
+int interpose_hooked_watch(void);
+void interpose_hooked_unwatch(void);
+bool interpose_hooked_overlaps(const struct interpose_hook *hook);
+void interpose_hooked_add(struct interpose_hook *hook);
+void interpose_hooked_remove(struct interpose_hook *hook);
+struct interpose_origin *interpose_hooked_origin(const struct gendisk *through);
+
+#endif /* DM_INTERPOSE_HOOK_H */
