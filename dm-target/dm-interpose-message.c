@@ -129,9 +129,11 @@ static int parse_selected(char *word, struct interpose_selection *selection)
 {
 	struct interpose_set *set = &selection->set;
 	const char *origin_word = strsep(&word, "/");
-	char *point[POINT_ARGS] = { strsep(&word, "/"), word };
+	char *point[POINT_ARGS];
 	int r;
 
+	point[0] = strsep(&word, "/");
+	point[1] = word;
 	if (!word)
 		return -EINVAL;
 	r = parse_origin(origin_word, set);

@@ -12,40 +12,15 @@
  * Points of several origins, as those of a set, are changed in one step: all locks are taken, all are looked at, and from then
  * on nothing can fail.
  */
+#include <linux/delay.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "dm-interpose.h"
 
-/* Sets */
-
-static DEFINE_MUTEX(sets_mutex);
-
-/**
- * interpose_set_lock() - take the change of all
- * @set: of one, or more; another may have the same ones, in another order.
- */
-void interpose_set_lock(const struct interpose_set *set)
-{
-	unsigned int i;
-
-	if (set->nr == 1) {
-		mutex_lock(&set->origins[0]->change);
-		return;
-	}
-	mutex_lock(&sets_mutex);
-	for (i = 0; i < set->nr; i++)
-		mutex_lock_nest_lock(&set->origins[i]->change, &sets_mutex);
-}
-
-void interpose_set_unlock(const struct interpose_set *set)
-{
-	unsigned int i;
-
-	for (i = 0; i < set->nr; i++)
-		mutex_unlock(&set->origins[i]->change);
-	if (set->nr > 1)
-		mutex_unlock(&sets_mutex);
-}
+/* How long a message waits for what holds the change of an origin, such as a point being taken. */
+#define CHANGE_WAIT_MS INTERPOSE_DEADLINE_MS_DEFAULT
+#define CHANGE_PAUSE_MS 5
 
 /* Gives back the references. */
 void interpose_set_put(struct interpose_set *set)
@@ -53,8 +28,6 @@ void interpose_set_put(struct interpose_set *set)
 	while (set->nr)
 		interpose_origin_unref(set->origins[--set->nr]);
 }
-
-/* Points */
 
 struct interpose_point *interpose_point_find(struct interpose_origin *origin, u64 id)
 {
@@ -133,22 +106,63 @@ struct alteration {
 	/* Return: 0, or why it cannot be. */
 	int (*obstacle)(struct interpose_origin *origin, struct interpose_point *point,
 			const void *request);
-	/* Return: whether old data goes by it. */
+	/* Return: whether that changed anything. */
 	bool (*commit)(struct interpose_origin *origin, struct interpose_point *point,
 		       const void *request);
+	bool drops_point;
+	bool drops_data; /* of a snapshot */
 };
+
+/* What becomes of a selected point. */
+struct altered {
+	struct interpose_point *point;
+	bool changed;
+	bool data_goes;
+};
+
+static void set_unlock(const struct interpose_set *set, unsigned int nr)
+{
+	while (nr)
+		mutex_unlock(&set->origins[--nr]->change);
+}
+
+static bool set_trylock(const struct interpose_set *set)
+{
+	unsigned int i;
+
+	for (i = 0; i < set->nr; i++)
+		if (!mutex_trylock(&set->origins[i]->change)) {
+			set_unlock(set, i);
+			return false;
+		}
+	return true;
+}
+
+/*
+ * The change of all, without waiting in it for sets that these are not of: a freeze that hangs holds those for good.
+ * Return: 0, -EINTR, -EBUSY.
+ */
+static int set_lock_soon(const struct interpose_set *set)
+{
+	ktime_t deadline = ktime_add_ms(ktime_get(), CHANGE_WAIT_MS);
+
+	while (!set_trylock(set)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (ktime_after(ktime_get(), deadline))
+			return -EBUSY;
+		msleep(CHANGE_PAUSE_MS);
+	}
+	return 0;
+}
 
 /* Nobody holds two of them but with the change of all. */
 static void lock_points(const struct interpose_set *set)
 {
 	unsigned int i;
 
-	if (set->nr == 1) {
-		mutex_lock(&set->origins[0]->mutex);
-		return;
-	}
 	for (i = 0; i < set->nr; i++)
-		mutex_lock_nest_lock(&set->origins[i]->mutex, &sets_mutex);
+		mutex_lock_nest_lock(&set->origins[i]->mutex, &set->origins[0]->change);
 }
 
 static void unlock_points(const struct interpose_set *set)
@@ -159,55 +173,84 @@ static void unlock_points(const struct interpose_set *set)
 		mutex_unlock(&set->origins[i]->mutex);
 }
 
-static int find_all(const struct interpose_selection *selection, struct interpose_point **points,
+static int find(const struct interpose_selection *selection, unsigned int i,
+		struct altered *altered, const struct alteration *what, const void *request)
+{
+	struct interpose_origin *origin = selection->set.origins[i];
+
+	altered->point = interpose_point_find(origin, selection->ids[i]);
+	if (READ_ONCE(origin->gone))
+		return -ESTALE;
+	return altered->point ? what->obstacle(origin, altered->point, request) : -ENOENT;
+}
+
+static int find_all(const struct interpose_selection *selection, struct altered *altered,
 		    const struct alteration *what, const void *request)
 {
 	unsigned int i;
 	int r = 0;
 
-	for (i = 0; !r && i < selection->set.nr; i++) {
-		struct interpose_origin *origin = selection->set.origins[i];
-
-		points[i] = interpose_point_find(origin, selection->ids[i]);
-		if (READ_ONCE(origin->gone))
-			r = -ESTALE;
-		else
-			r = points[i] ? what->obstacle(origin, points[i], request) : -ENOENT;
-	}
+	for (i = 0; !r && i < selection->set.nr; i++)
+		r = find(selection, i, &altered[i], what, request);
+	if (r && selection->set.nr > 1) /* the error cannot tell of which it is */
+		pr_warn("interpose: %s: no point of the set was changed: error %d\n",
+			selection->set.origins[i - 1]->name, r);
 	return r;
 }
 
-/* All of the selection, or nothing.  Context: the change of all; sleeps. */
+/*
+ * Memory is asked for before writes are made to wait for a sweep, which only comes after it.
+ * Context: change and mutex of all.
+ */
+static void commit_all(const struct interpose_set *set, struct altered *altered,
+		       const struct alteration *what, const void *request)
+{
+	unsigned int i;
+
+	for (i = 0; i < set->nr; i++) {
+		altered[i].data_goes = what->drops_data && altered[i].point->snapshot;
+		altered[i].changed = what->commit(set->origins[i], altered[i].point, request);
+	}
+	for (i = 0; i < set->nr; i++)
+		if (altered[i].data_goes)
+			interpose_origin_renew_newest(set->origins[i]);
+}
+
+/* Context: the change of all; sleeps. */
+static void follow_up(const struct interpose_set *set, const struct altered *altered,
+		      const struct alteration *what)
+{
+	unsigned int i;
+
+	for (i = 0; i < set->nr; i++)
+		if (altered[i].data_goes)
+			interpose_origin_sweep(set->origins[i]);
+	for (i = 0; i < set->nr; i++) {
+		if (altered[i].changed)
+			interpose_origin_event(set->origins[i]);
+		if (what->drops_point)
+			interpose_point_free(altered[i].point);
+	}
+}
+
+/* All of the selection, or nothing.  Context: sleeps. */
 static int alter(const struct interpose_selection *selection, const struct alteration *what,
 		 const void *request)
 {
 	const struct interpose_set *set = &selection->set;
-	struct interpose_point *points[INTERPOSE_SET_MAX];
-	bool goes[INTERPOSE_SET_MAX];
-	unsigned int i;
-	int r;
+	struct altered altered[INTERPOSE_SET_MAX];
+	int r = set_lock_soon(set);
 
+	if (r)
+		return r;
 	lock_points(set);
-	r = find_all(selection, points, what, request);
-	for (i = 0; !r && i < set->nr; i++)
-		goes[i] = what->commit(set->origins[i], points[i], request);
+	r = find_all(selection, altered, what, request);
+	if (!r)
+		commit_all(set, altered, what, request);
 	unlock_points(set);
-	for (i = 0; !r && i < set->nr; i++) {
-		if (goes[i])
-			interpose_origin_sweep(set->origins[i]);
-		interpose_origin_event(set->origins[i]);
-	}
-	return r;
-}
-
-static int alter_locked(const struct interpose_selection *selection, const struct alteration *what,
-			const void *request)
-{
-	int r;
-
-	interpose_set_lock(&selection->set);
-	r = alter(selection, what, request);
-	interpose_set_unlock(&selection->set);
+	if (!r)
+		follow_up(set, altered, what);
+	set_unlock(set, set->nr);
 	return r;
 }
 
@@ -235,15 +278,10 @@ static void epoch_merge(struct interpose_origin *origin, struct interpose_point 
 static bool drop_commit(struct interpose_origin *origin, struct interpose_point *point,
 			const void *request)
 {
-	bool snapshot = point->snapshot;
-
 	epoch_merge(origin, point);
 	list_del(&point->list);
 	origin->nr_points--;
-	if (snapshot)
-		interpose_origin_renew_newest(origin);
-	interpose_point_free(point);
-	return snapshot;
+	return true;
 }
 
 static bool release_commit(struct interpose_origin *origin, struct interpose_point *point,
@@ -252,8 +290,6 @@ static bool release_commit(struct interpose_origin *origin, struct interpose_poi
 	bool snapshot = point->snapshot;
 
 	point->snapshot = false;
-	if (snapshot)
-		interpose_origin_renew_newest(origin);
 	return snapshot;
 }
 
@@ -281,42 +317,54 @@ static bool change_commit(struct interpose_origin *origin, struct interpose_poin
 		point->label.data_bytes = label->data_bytes;
 		memcpy(point->label.data, label->data, label->data_bytes);
 	}
-	return false;
+	return true;
 }
 
 /**
  * interpose_drop() - remove points
  * Context: sleeps.
- * Return: 0; -ENOENT, -EBUSY, -ESTALE, and nothing was done.
+ * Return: 0; -ENOENT, -EBUSY, -ESTALE, -EINTR, and nothing was done.
  */
 int interpose_drop(const struct interpose_selection *selection)
 {
-	static const struct alteration drop = { image_obstacle, drop_commit };
+	static const struct alteration drop = {
+		.obstacle = image_obstacle,
+		.commit = drop_commit,
+		.drops_point = true,
+		.drops_data = true,
+	};
 
-	return alter_locked(selection, &drop, NULL);
+	return alter(selection, &drop, NULL);
 }
 
 /**
  * interpose_release() - make snapshots checkpoints
  * Context: sleeps.
- * Return: 0, also of what is one; -ENOENT, -EBUSY, -ESTALE, and nothing was done.
+ * Return: 0, also of what is one; -ENOENT, -EBUSY, -ESTALE, -EINTR, and nothing was done.
  */
 int interpose_release(const struct interpose_selection *selection)
 {
-	static const struct alteration release = { image_obstacle, release_commit };
+	static const struct alteration release = {
+		.obstacle = image_obstacle,
+		.commit = release_commit,
+		.drops_data = true,
+	};
 
-	return alter_locked(selection, &release, NULL);
+	return alter(selection, &release, NULL);
 }
 
 /**
  * interpose_change() - give points another name, other tags, other data
  * Context: sleeps.
- * Return: 0; -ENOENT, -EEXIST, -ESTALE, and nothing was done.
+ * Return: 0; -ENOENT, -EEXIST, -EBUSY, -ESTALE, -EINTR, and nothing was done.
  */
 int interpose_change(const struct interpose_selection *selection,
 		     const struct interpose_change_request *request)
 {
-	static const struct alteration change = { change_obstacle, change_commit };
+	static const struct alteration change = {
+		.obstacle = change_obstacle,
+		.commit = change_commit,
+	};
 
-	return alter_locked(selection, &change, request);
+	return alter(selection, &change, request);
 }

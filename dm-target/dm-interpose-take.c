@@ -53,6 +53,8 @@ struct take {
 #define for_each_part(part, take) \
 	for ((part) = (take)->parts; (part) < (take)->parts + (take)->request.set.nr; (part)++)
 
+static DEFINE_MUTEX(sets_mutex);
+
 static void take_free(struct kref *ref)
 {
 	struct take *take = container_of(ref, struct take, ref);
@@ -393,15 +395,39 @@ static int take_points(struct take *take)
 	return r == -EAGAIN ? -ETIMEDOUT : r;
 }
 
+/* Two sets may have members in common, in another order. */
+static void take_lock(struct take *take)
+{
+	struct take_part *part;
+
+	if (take->request.set.nr == 1) {
+		mutex_lock(&take->parts[0].origin->change);
+		return;
+	}
+	mutex_lock(&sets_mutex);
+	for_each_part(part, take)
+		mutex_lock_nest_lock(&part->origin->change, &sets_mutex);
+}
+
+static void take_unlock(struct take *take)
+{
+	struct take_part *part;
+
+	for_each_part(part, take)
+		mutex_unlock(&part->origin->change);
+	if (take->request.set.nr > 1)
+		mutex_unlock(&sets_mutex);
+}
+
 static void take_work(struct work_struct *work)
 {
 	struct take *take = container_of(work, struct take, work);
 	unsigned int noio = memalloc_noio_save();
 	struct take_part *part;
 
-	interpose_set_lock(&take->request.set);
+	take_lock(take);
 	take->error = take_points(take);
-	interpose_set_unlock(&take->request.set);
+	take_unlock(take);
 	memalloc_noio_restore(noio);
 	if (!take->error)
 		for_each_part(part, take)

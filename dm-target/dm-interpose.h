@@ -13,10 +13,11 @@
  *
  * Locks, outermost first:
  *   hooks_mutex     dm-interpose-hook.h: which origins have a hook; held while one comes or goes
- *   sets_mutex      dm-interpose-point.c: one set at a time, which holds the change of several origins, or their mutex
+ *   sets_mutex      dm-interpose-take.c: one set at a time, which holds the change of several origins
  *   origins_mutex   the list of origins; which tables belong to one
- *   origin->change  one change of points, or of the store, at a time; held through a whole take
- *   origin->mutex   points, images, active; short, may sleep for memory only
+ *   origin->change  one change of points, or of the store, at a time; held through a whole take; those of a set without
+ *                   sets_mutex only by trying
+ *   origin->mutex   points, images, active; short, may sleep for memory only; several with the change of all
  *   stores_mutex, alloc_mutex: dm-interpose-store.c
  *   origin->lock    what writes wait for: irqs off; then index->lock
  */
@@ -327,8 +328,6 @@ struct interpose_change_request {
 	bool keep_name, keep_tags, keep_data;
 };
 
-void interpose_set_lock(const struct interpose_set *set);
-void interpose_set_unlock(const struct interpose_set *set);
 void interpose_set_put(struct interpose_set *set);
 int interpose_drop(const struct interpose_selection *selection);
 int interpose_release(const struct interpose_selection *selection);

@@ -143,8 +143,10 @@
  *     Removes a point; what changed after it is from now on credited to the point before it.
  *     Each <selected>, "<origin uuid>/<generation>/<id>", is the point of a further origin that goes with it: all of them do
  *     in one step, or none does.
- *     EBUSY while an image of one exists.  ESTALE: another generation; ENOENT: no such point (a drop
- *     repeated has this answer); ENXIO: no such further origin; EINVAL: one is named twice.  No answer.
+ *     EBUSY while an image of one exists, or a point is being taken for too long.  ESTALE: another generation, or an origin is
+ *     lost; ENOENT: no such point (a drop repeated has this answer); ENXIO: no such further origin; EINVAL: words that make
+ *     no sense, an origin named twice, more than INTERPOSE_SET_MAX; EINTR: killed.  Nothing was done then, and the kernel's log
+ *     names the origin of a set.  No answer.
  * release <generation> <id> [<selected>...]
  *     Turns snapshots into checkpoints: their old data goes, the points stay.  Errors as with drop.
  *     No error of those that are checkpoints already.  No answer.

@@ -19,23 +19,20 @@ void require_there(const Machine& machine, const OriginState& origin, const Poin
             fmt::format("dmsnap remove {}", point.name.text()));
 }
 
-bool same_words(const ChangeMessage& a, const ChangeMessage& b)
-{
-    return a.name == b.name && a.tags == b.tags && a.data == b.data;
-}
-
-/// To the step that does and undoes the same, if there is one.
+/// To the step that changes the same, if there is one.
 void add_change(Plan& plan, const OriginState& origin, const ChangeMessage& message, const ChangeMessage& before)
 {
-    const SelectedPoint selected{origin.line.origin, message.point};
-    for (Step& step : plan)
-        if (auto* same = std::get_if<ChangePoint>(&step);
-            same != nullptr && same_words(same->message, message) && same_words(same->before, before)) {
-            same->message.others.push_back(selected);
-            same->before.others.push_back(selected);
-            return;
-        }
-    plan.push_back(ChangePoint{origin.name(), message, before});
+    for (Step& step : plan) {
+        auto& change = std::get<ChangePoint>(step);
+        const ChangeMessage& other = change.message;
+        if (other.name != message.name || other.tags != message.tags || other.data != message.data)
+            continue;
+        change.names.push_back(origin.name());
+        change.message.others.push_back({origin.line.origin, message.point});
+        change.before.push_back(before);
+        return;
+    }
+    plan.push_back(ChangePoint{{origin.name()}, message, {before}});
 }
 
 Plan plan_rename_image(const Machine& machine, const OriginState& origin, const Point& point, const PointName& name,

@@ -261,6 +261,14 @@ std::string names_of(const Take& step)
     return text;
 }
 
+std::string text_of(const std::vector<DmName>& names)
+{
+    std::string text;
+    for (const DmName& name : names)
+        text += (text.empty() ? "" : ", ") + name.text();
+    return text;
+}
+
 std::string operation_of(const TakeMessage& take)
 {
     return fmt::format("take {} \"{}\"", to_text(take.kind), take.name.text());
@@ -320,11 +328,11 @@ void perform(const Release& step, Execution& run) { run.dm.message(step.name, st
 void perform(const ChangePoint& step, Execution& run)
 {
     try {
-        run.dm.message(step.name, step.message);
+        run.dm.message(step.names.front(), step.message);
     } catch (const Error& error) {
         if (error.number() != EEXIST)
             throw;
-        throw Error(error.subject(), "change the point", "another point has that name", "another name");
+        throw Error(text_of(step.names), "change the point", "another point has that name", "another name");
     }
 }
 

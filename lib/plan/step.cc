@@ -37,11 +37,17 @@ std::string join(const std::vector<std::string>& parts)
 
 Message message_of(const Hook& step) { return step.message; }
 Message message_of(const Unhook& step) { return step.message; }
+Message message_of(const Take& step) { return step.message; }
 Message message_of(const Drop& step) { return step.message; }
 Message message_of(const Release& step) { return step.message; }
 Message message_of(const ChangePoint& step) { return step.message; }
 Message message_of(const UseStore& step) { return StoreMessage{step.store}; }
 Message message_of(const LeaveStore&) { return UnstoreMessage{}; }
+
+/// Which device takes it.
+template <typename AnyStep> const DmName& receiver_of(const AnyStep& step) { return step.name; }
+const DmName& receiver_of(const Take& step) { return step.names.front(); }
+const DmName& receiver_of(const ChangePoint& step) { return step.names.front(); }
 
 /// Table lines on dmsetup's standard input.  A device that has no number in the plan has a node by then.
 std::string feed(const Table& table)
@@ -130,8 +136,7 @@ std::string to_text(const Step& step)
             [](const RenameImage& s) { return row("rename", s.name.text(), s.to.text()); },
             [](const MakeLink& s) { return row("link", s.path, s.device.text()); },
             [](const RemoveLink& s) { return row("unlink", s.path); },
-            [](const Take& s) { return row("message", s.names.front().text(), to_text(Message(s.message))); },
-            [](const auto& s) { return row("message", s.name.text(), to_text(message_of(s))); },
+            [](const auto& s) { return row("message", receiver_of(s).text(), to_text(message_of(s))); },
         },
         step);
 }
@@ -175,8 +180,7 @@ std::string by_hand(const Step& step)
                 return fmt::format("ln -sf {} {}", shell_word("/dev/mapper/" + s.device.text()), shell_word(s.path));
             },
             [](const RemoveLink& s) { return "rm -f " + shell_word(s.path); },
-            [](const Take& s) { return dmsetup_message(s.names.front(), s.message); },
-            [](const auto& s) { return dmsetup_message(s.name, message_of(s)); },
+            [](const auto& s) { return dmsetup_message(receiver_of(s), message_of(s)); },
         },
         step);
 }

@@ -142,11 +142,11 @@ struct Release {
     bool operator==(const Release&) const = default;
 };
 
-/// Undo: change it back.
+/// Undo: change them back.
 struct ChangePoint {
-    DmName name;
+    std::vector<DmName> names; ///< of the devices that take messages, one for each point
     ChangeMessage message;
-    ChangeMessage before; ///< the same fields, as they are now
+    std::vector<ChangeMessage> before; ///< of each point by itself: the same fields, as they are now
     bool operator==(const ChangePoint&) const = default;
 };
 

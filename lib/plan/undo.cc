@@ -7,6 +7,7 @@
 #include "plan/query.h"
 
 #include <algorithm>
+#include <functional>
 
 namespace dmsnap {
 namespace {
@@ -135,6 +136,15 @@ void undo(const LeaveStore& step, Execution& run)
 
 void undo(const SyncFilesystems&, Execution&) {}
 
+/// Of points of different devices, the first of which takes the message.
+void add_to(std::optional<Drop>& drop, const DmName& name, const Uuid& origin, const PointId& point)
+{
+    if (drop)
+        drop->message.others.push_back({origin, point});
+    else
+        drop = Drop{name, {point}};
+}
+
 void undo(const Take& step, Execution& run)
 {
     std::optional<Drop> drop;
@@ -145,39 +155,55 @@ void undo(const Take& step, Execution& run)
         // Found by the uuid we gave it: a take whose answer was lost has taken the points all the same.
         const Points points = read_points(run.dm, step.names[i]);
         for (const Point& point : points.points)
-            if (point.uuid == member.point) {
-                const PointId id{points.generation, point.id};
-                if (drop)
-                    drop->message.others.push_back({member.origin, id});
-                else
-                    drop = Drop{step.names[i], {id}};
-            }
+            if (point.uuid == member.point)
+                add_to(drop, step.names[i], member.origin, {points.generation, point.id});
     }
     if (drop)
         run.dm.message(drop->name, drop->message);
 }
 
-std::vector<std::string> drops_by_hand(const Take& step, const std::vector<TakenPoint>& taken)
+std::string drop_by_hand(const Take& step, const std::vector<TakenPoint>& taken)
 {
-    if (taken.empty())
-        return {"dmsnap remove " + shell_word(step.message.name.text())};
-    std::vector<std::string> commands;
+    std::optional<Drop> drop;
     for (std::size_t i = 0; i < step.names.size(); ++i)
         for (const TakenPoint& point : taken)
             if (point.origin == step.message.members[i].origin)
-                commands.push_back(by_hand(Drop{step.names[i], {point.answer.point}}));
-    return commands;
+                add_to(drop, step.names[i], point.origin, point.answer.point);
+    return drop ? by_hand(*drop) : "dmsnap remove " + shell_word(step.message.name.text());
 }
 
 void undo(const Drop&, Execution&) {}
 
 void undo(const Release&, Execution&) {}
 
+/// What changes points back: one step for those that were the same.
+std::vector<ChangePoint> back(const ChangePoint& step, const std::function<bool(const DmName&)>& is_there)
+{
+    std::vector<ChangePoint> steps;
+    for (std::size_t i = 0; i < step.names.size(); ++i) {
+        const ChangeMessage& before = step.before[i];
+        const auto same = std::find_if(steps.begin(), steps.end(), [&](const ChangePoint& other) {
+            return other.message.name == before.name && other.message.tags == before.tags &&
+                   other.message.data == before.data;
+        });
+        if (!is_there(step.names[i]))
+            continue;
+        if (same == steps.end()) {
+            steps.push_back({{step.names[i]}, before, {}});
+        } else {
+            same->names.push_back(step.names[i]);
+            same->message.others.push_back(step.message.others[i - 1]);
+        }
+    }
+    return steps;
+}
+
 // Harmless where nothing was changed.
 void undo(const ChangePoint& step, Execution& run)
 {
-    if (status_of(step.name, run.dm))
-        run.dm.message(step.name, step.before);
+    for (const ChangePoint& change :
+        back(step, [&](const DmName& name) { return status_of(name, run.dm).has_value(); }))
+        run.dm.message(change.names.front(), change.message);
 }
 
 void undo(const RenameImage& step, Execution& run)
@@ -230,9 +256,12 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const LeaveStore& s) {
                 return commands({UseStore{s.name, s.store, {}}});
             },
-            [&](const Take& s) { return drops_by_hand(s, run.taken); },
+            [&](const Take& s) { return std::vector<std::string>{drop_by_hand(s, run.taken)}; },
             [&](const ChangePoint& s) {
-                return commands({ChangePoint{s.name, s.before, s.message}});
+                std::vector<std::string> result;
+                for (const ChangePoint& change : back(s, [](const DmName&) { return true; }))
+                    result.push_back(by_hand(change));
+                return result;
             },
             [&](const RenameImage& s) {
                 return commands({RenameImage{s.to, s.name, s.uuid}});

@@ -218,7 +218,7 @@ TEST_CASE("a command for a human is read by a shell as it is meant", "[plan]")
     Tags tags;
     tags.add(Tag("a&b"));
     tags.add(Tag("#1"));
-    CHECK(by_hand(ChangePoint{DmName("vg-home"), {.point = point, .tags = tags}, {}}).find("'a&b,#1'") !=
+    CHECK(by_hand(ChangePoint{{DmName("vg-home")}, {.point = point, .tags = tags}, {}}).find("'a&b,#1'") !=
           std::string::npos);
     CHECK(by_hand(Resume{DmName("vg-home"), {}}) == "dmsetup resume --nolockfs 'vg-home'");
     const std::string load =

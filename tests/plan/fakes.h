@@ -543,6 +543,11 @@ private:
         Selected selected;
         for (const SelectedPoint& one : all) {
             FakeOrigin& origin = origins.at(line_of(one.origin).origin);
+            if (origin.lost)
+                throw Error("origin", operation, ENXIO);
+            if (std::any_of(
+                    selected.begin(), selected.end(), [&](const auto& other) { return other.first == &origin; }))
+                throw Error("origin", operation, EINVAL);
             if (origin.generation != one.point.generation)
                 throw Error("origin", operation, ESTALE);
             const auto point = std::find_if(origin.points.begin(), origin.points.end(),

@@ -474,6 +474,47 @@ TEST_CASE("a set whose device is given another name keeps the names of its image
     CHECK(world.host.links.empty());
 }
 
+TEST_CASE("points of a set that were named singly are renamed in one step, and each gets its own name back", "[plan]")
+{
+    World world = world_with_set();
+    const Machine before = world.machine();
+    const FoundPoint second = find_points(before, nullptr, "s1").back();
+    REQUIRE(world.run(plan_rename(before, {second}, PointName("s5"))).done());
+    const std::string mixed = world.state();
+
+    const Machine machine = world.machine();
+    const Plan plan = plan_rename(machine, find_points(machine, nullptr, R.text()), PointName("s9"));
+    REQUIRE(plan.size() == 3);
+    CHECK(std::get<ChangePoint>(plan.front()).message.others.size() == 1);
+    World failing = world;
+    failing.dm.trouble.fail_at(failing.dm.trouble.calls() + 3);
+    CHECK(failing.run(plan).undone());
+    CHECK(failing.state() == mixed);
+    REQUIRE(world.run(plan).done());
+    const Machine after = world.machine();
+    CHECK(find_points(after, nullptr, "s9").size() == 2);
+}
+
+TEST_CASE("a rename of a set is undone where there is still something to undo", "[plan]")
+{
+    World world = world_with_set();
+    const Machine machine = world.machine();
+    const Plan plan = plan_rename(machine, find_points(machine, nullptr, "s1"), PointName("s9"));
+    world.dm.add("dmsnap-s9-vg-home", "0 8 error\n");
+    const Outcome outcome = execute(plan, world.dm, world.host, [&](const std::string& line) {
+        if (!line.starts_with("rename  dmsnap-s1-vg-home"))
+            return;
+        // Before it fails, another table comes for the first of them.
+        world.dm.devices[DmName("vg-home")].inactive = parse_table("0 4096 linear 8:16 384\n");
+        world.dm.resume(DmName("vg-home"), Visibility::public_device);
+    });
+    CHECK(outcome.error);
+    CHECK(outcome.undone());
+    const Machine after = world.machine();
+    REQUIRE(after.origins.size() == 1);
+    CHECK(after.origins.front().points.at(0).name.text() == "s1");
+}
+
 TEST_CASE("a set may name the store that all of it uses, and none that nobody would use", "[plan]")
 {
     World world = world_with_set();

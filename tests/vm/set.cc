@@ -7,6 +7,7 @@
 #include "catch.h"
 #include "command.h"
 #include "disk.h"
+#include "dm-interpose.h"
 #include "dm_ioctl.h"
 #include "dm_state.h"
 #include "environment.h"
@@ -205,6 +206,9 @@ TEST_CASE("the points of a set go, or change, in one step or not at all", "[set]
     CHECK(send("change", "24", " x = =") == ENOENT);
     const std::string stale = selected(*first, "2").replace(37, 36, std::string(selected(*second, "2"), 37, 36));
     CHECK(send_message(second->dm_name(), fmt::format("drop {} 2 {}", second->generation(), stale)).error == ESTALE);
+    for (const std::string word : {"", "-", "x", "-1", "0x1", "1/", "18446744073709551616"})
+        CHECK(send_message(first->dm_name(), fmt::format("drop {} 2 {}", first->generation(), selected(*second, word)))
+                  .error == EINVAL);
     CHECK(device_mapper_state() == before);
 
     CHECK(send("change", "22", " c9 daily 00ff") == 0);
@@ -218,6 +222,29 @@ TEST_CASE("the points of a set go, or change, in one step or not at all", "[set]
     CHECK(second->status().snapshots == 0);
     CHECK(send("drop", "11") == 0);
     CHECK(points() == 1);
+}
+
+TEST_CASE("a set may have sixteen devices", "[set]")
+{
+    std::vector<std::unique_ptr<DmDevice>> all;
+    Arguments paths;
+    for (unsigned i = 0; i <= INTERPOSE_SET_MAX; ++i) {
+        all.push_back(std::make_unique<DmDevice>(
+            fmt::format("test-{}", i), fmt::format("0 8192 linear {} {}\n", spare_disk(), 8192 * i)));
+        paths.push_back(all.back()->path());
+    }
+    CHECK(run_tool(joined({"checkpoint", "-n", "c1"}, paths)).status == 3);
+    paths.pop_back();
+    tool(joined({"checkpoint", "-n", "c1"}, paths));
+    CHECK(points() == INTERPOSE_SET_MAX);
+    tool({"rename", "c1", "c2"});
+    tool({"change", "--addtag", "daily", "c2"});
+    const std::string rows = tool({"list", "--noheadings", "-o", "snap_name,snap_tags"});
+    CHECK(std::count(rows.begin(), rows.end(), '2') == INTERPOSE_SET_MAX);
+    CHECK(std::count(rows.begin(), rows.end(), 'y') == INTERPOSE_SET_MAX);
+    tool({"remove", "c2"});
+    CHECK(points() == 0);
+    tool(joined({"detach"}, paths));
 }
 
 TEST_CASE("a device whose writes do not end in time keeps all of the set from its point", "[set]")

@@ -83,12 +83,16 @@ def split(group, limit):
     return [tests for tests in lists if tests]
 
 
+# Tests with deadlines of so many seconds together are worth another boot.
+WORTH_A_BOOT = 1500
+
+
 def pieces(selected, jobs, boots):
     """What `jobs` guests at a time boot for: lists of tests, the longest first so that all end at about the same time.
 
-    `boots`: how often each guest boots; less often where that takes long, more often for an even end.
+    `boots`: how often each guest boots for an even end, if that is worth it.
     """
-    limit = weight(selected) / (jobs * boots)
+    limit = max(weight(selected) / (jobs * boots), min(weight(selected) / jobs, WORTH_A_BOOT))
     found = [piece for group in groups(selected) for piece in split(group, limit)]
     return sorted(found, key=weight, reverse=True)
 
