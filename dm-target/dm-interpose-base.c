@@ -4,12 +4,14 @@
  * Target interpose-base: a live device below its interposer, for what has to reach it past the hook.
  *
  *   bio -> map: its bi_end_io becomes base_end_io -> live device -> hook: one of its own, it passes
+ *           `-- a write, while a redirect begins: held
  *
  * The device is opened beside its users, for reading: a claim would be refused while it is mounted, and bios do not
  * ask what the opener wanted.  So device-mapper does not know that we hold it; it only sees the limits.
  */
 #include <linux/blk-integrity.h>
 #include <linux/module.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "dm-interpose.h"
@@ -21,6 +23,9 @@ struct interpose_base {
 	struct file *handle;
 	sector_t start;
 	bool active; /* bases_mutex: the table that takes the device's bios */
+	spinlock_t lock; /* irqs off */
+	bool holds; /* lock writes */
+	struct bio_list held; /* lock */
 };
 
 /* Per-bio data. */
@@ -85,6 +90,45 @@ int interpose_base_area(const struct gendisk *disk, struct interpose_area *area)
 	return r;
 }
 
+static void send(const struct interpose_base *base, struct bio *bio)
+{
+	bio_set_dev(bio, base->live.bdev);
+	bio->bi_iter.bi_sector += base->start;
+}
+
+static bool keep_held(struct interpose_base *base, struct bio *bio)
+{
+	unsigned long flags;
+	bool holds;
+
+	spin_lock_irqsave(&base->lock, flags);
+	holds = base->holds;
+	if (holds)
+		bio_list_add(&base->held, bio);
+	spin_unlock_irqrestore(&base->lock, flags);
+	return holds;
+}
+
+/**
+ * interpose_base_hold() - the writes that a base gets wait in it, or go on
+ * Context: sleeps.
+ */
+void interpose_base_hold(struct interpose_base *base, bool holds)
+{
+	struct bio_list held;
+	struct bio *bio;
+
+	spin_lock_irq(&base->lock);
+	WRITE_ONCE(base->holds, holds);
+	held = base->held;
+	bio_list_init(&base->held);
+	spin_unlock_irq(&base->lock);
+	while ((bio = bio_list_pop(&held))) {
+		send(base, bio);
+		submit_bio_noacct(bio);
+	}
+}
+
 static char *live_error(const struct interpose_base *base)
 {
 	struct block_device *live = base->live.bdev;
@@ -143,6 +187,8 @@ static int base_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		return -ENOMEM;
 	base->ti = ti;
 	base->start = start;
+	spin_lock_init(&base->lock);
+	bio_list_init(&base->held);
 	r = open_live(base, argv[0]);
 	if (r) {
 		kfree(base);
@@ -180,9 +226,37 @@ static int base_map(struct dm_target *ti, struct bio *bio)
 	own->end_io = bio->bi_end_io;
 	own->through = base_disk(base);
 	bio->bi_end_io = base_end_io;
-	bio_set_dev(bio, base->live.bdev);
-	bio->bi_iter.bi_sector += base->start;
+	if (READ_ONCE(base->holds) && op_is_write(bio_op(bio)) && keep_held(base, bio))
+		return DM_MAPIO_SUBMITTED;
+	send(base, bio);
 	return DM_MAPIO_REMAPPED;
+}
+
+/* redirect <endpoint> <deadline ms> <freeze list>|- */
+static int message_redirect(struct interpose_base *base, char **args)
+{
+	struct interpose_hook_request request;
+	dev_t endpoint;
+	int r = interpose_parse_dev(args[0], &endpoint);
+
+	r = r ?: interpose_parse_hook(args + 1, &request);
+	return r ?: interpose_redirect(base, base_disk(base), endpoint, &request);
+}
+
+/* Memory comes without waiting for the live device's writes, which may wait for us. */
+static int base_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
+			unsigned int maxlen)
+{
+	struct interpose_base *base = ti->private;
+	unsigned int noio = memalloc_noio_save();
+	int r = -EINVAL;
+
+	if (argc == 4 && !strcmp(argv[0], INTERPOSE_MSG_REDIRECT))
+		r = message_redirect(base, argv + 1);
+	else if (argc == 1 && !strcmp(argv[0], INTERPOSE_MSG_DIRECT))
+		r = interpose_direct(base_disk(base));
+	memalloc_noio_restore(noio);
+	return r;
 }
 
 static void set_active(struct interpose_base *base, bool active)
@@ -215,10 +289,16 @@ static void base_status(struct dm_target *ti, status_type_t type, unsigned int f
 {
 	struct interpose_base *base = ti->private;
 	unsigned int sz = 0;
+	dev_t endpoint;
 
 	switch (type) {
 	case STATUSTYPE_INFO:
-		DMEMIT("%u", INTERPOSE_INTERFACE);
+		endpoint = interpose_endpoint(base_disk(base));
+		DMEMIT("%u ", INTERPOSE_INTERFACE);
+		if (endpoint)
+			DMEMIT("%u:%u", MAJOR(endpoint), MINOR(endpoint));
+		else
+			DMEMIT(INTERPOSE_NONE);
 		break;
 	case STATUSTYPE_TABLE:
 		DMEMIT("%s %llu", base->live.name, (unsigned long long)base->start);
@@ -250,5 +330,6 @@ struct target_type interpose_base_target = {
 	.presuspend_undo = base_presuspend_undo,
 	.preresume = base_preresume,
 	.status = base_status,
+	.message = base_message,
 	.iterate_devices = base_iterate_devices,
 };

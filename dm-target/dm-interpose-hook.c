@@ -6,7 +6,7 @@
  *   message "hook" -> open devices | freeze | register | drain the gap | thaw -> live
  *   message "unhook", a lost origin -> unregister -> turned writes come back -> free_work -> freed
  *
- * The gap: a write that came before the hook and lands after it was seen by nobody.  hook_drain() waits for those:
+ * The gap: a write that came before the hook and lands after it was seen by nobody.  interpose_hook_drain() waits for those:
  *   filesystems   frozen meanwhile, so that they have none
  *   tasks         in submit_bio_noacct() already: one grace period of tasks
  *   the queue     frozen once; and the bios that a device without requests has under way, as its statistics count them
@@ -19,7 +19,7 @@
 
 #include "dm-interpose-hook.h"
 
-/* How long hook_drain() sleeps between two looks. */
+/* How long interpose_hook_drain() sleeps between two looks. */
 #define DRAIN_PAUSE_MS 5
 /* How many of them in a row must find nothing under way. */
 #define DRAIN_LOOKS 3
@@ -73,7 +73,7 @@ static int drain_queue(struct request_queue *q, ktime_t deadline)
 }
 
 /* Waits for the writes that came before the hook.  Context: the gate is closed, so that no others come; sleeps. */
-static int hook_drain(const struct interpose_hook *hook, ktime_t deadline)
+int interpose_hook_drain(const struct interpose_hook *hook, ktime_t deadline)
 {
 	struct request_queue *q = hook->disk->queue;
 	int r = drain_queue(q, deadline);
@@ -99,7 +99,7 @@ static void put_handle(struct file **handle)
 	*handle = NULL;
 }
 
-static void hook_free(struct interpose_hook *hook)
+void interpose_hook_free(struct interpose_hook *hook)
 {
 	put_handle(&hook->top_handle);
 	put_handle(&hook->live_handle);
@@ -133,11 +133,16 @@ static void free_work(struct work_struct *work)
 {
 	struct interpose_hook *hook = container_of(work, struct interpose_hook, free_work);
 
-	await_let_go(hook->origin);
+	if (hook->uncounted) {
+		pr_warn("interpose: its endpoint stays until the machine is restarted: bios without memory to count them went there\n");
+		return;
+	}
+	if (hook->origin)
+		await_let_go(hook->origin);
 	/* Whoever put the last reference may still be on its way out, be it a task or an interrupt. */
 	synchronize_rcu_tasks();
 	synchronize_rcu();
-	hook_free(hook);
+	interpose_hook_free(hook);
 }
 
 static void hook_unused(struct percpu_ref *users)
@@ -146,21 +151,16 @@ static void hook_unused(struct percpu_ref *users)
 		   &container_of(users, struct interpose_hook, users)->free_work);
 }
 
-/* Context: origin->change, and its table is active. */
-static int hook_open(struct interpose_hook *hook, struct interpose *ip)
+static int hook_open(struct interpose_hook *hook, dev_t top)
 {
-	struct interpose_origin *origin = ip->origin;
 	struct interpose_area area;
 
-	hook->through = ip->base->bdev->bd_disk;
-	if (ip->start || interpose_base_area(hook->through, &area) ||
-	    area.sectors != origin->length)
+	if (interpose_base_area(hook->through, &area))
 		return -EINVAL;
 	hook->live_handle = bdev_file_open_by_dev(area.live, BLK_OPEN_READ, NULL, NULL);
 	if (IS_ERR(hook->live_handle))
 		return -ENODEV;
-	hook->top_handle =
-		bdev_file_open_by_dev(disk_devt(dm_disk(origin->md)), BLK_OPEN_READ, NULL, NULL);
+	hook->top_handle = bdev_file_open_by_dev(top, BLK_OPEN_READ, NULL, NULL);
 	if (IS_ERR(hook->top_handle))
 		return -ENODEV;
 	hook->live = file_bdev(hook->live_handle);
@@ -168,13 +168,11 @@ static int hook_open(struct interpose_hook *hook, struct interpose *ip)
 	hook->first = area.first;
 	hook->end = area.first + area.sectors;
 	hook->top = file_bdev(hook->top_handle);
-	hook->origin = interpose_origin_ref(origin);
-	atomic_inc(&origin->hooks);
-	return 0;
+	return bdev_nr_sectors(hook->top) == area.sectors ? 0 : -EINVAL;
 }
 
-/* Context: origin->change, and its table is active. */
-static struct interpose_hook *hook_alloc(struct interpose *ip)
+/* Of the live device below the base device @through; -EINVAL: @top is not as long. */
+struct interpose_hook *interpose_hook_alloc(struct gendisk *through, dev_t top)
 {
 	struct interpose_hook *hook = kzalloc(sizeof(*hook), GFP_KERNEL);
 	int r;
@@ -187,9 +185,10 @@ static struct interpose_hook *hook_alloc(struct interpose *ip)
 	}
 	INIT_WORK(&hook->free_work, free_work);
 	__module_get(THIS_MODULE);
-	r = hook_open(hook, ip);
+	hook->through = through;
+	r = hook_open(hook, top);
 	if (r) {
-		hook_free(hook);
+		interpose_hook_free(hook);
 		return ERR_PTR(r);
 	}
 	return hook;
@@ -202,7 +201,7 @@ static void hook_insert(struct interpose_hook *hook)
 	WRITE_ONCE(hook->origin->hook, hook);
 }
 
-/* From here on its bios go as they did before.  To be followed by hook_retire(). */
+/* From here on its bios go as they did before.  To be followed by interpose_hook_retire(). */
 static void hook_remove(struct interpose_hook *hook)
 {
 	interpose_hooked_remove(hook);
@@ -220,7 +219,7 @@ static int hook_insert_drained(struct interpose_hook *hook, ktime_t deadline)
 	hook_insert(hook);
 	synchronize_rcu_tasks();
 	r = interpose_gate_close(origin, deadline);
-	r = r ?: hook_drain(hook, deadline);
+	r = r ?: interpose_hook_drain(hook, deadline);
 	/* Whoever began to suspend the base before it was inserted did not find it. */
 	if (!r && (READ_ONCE(origin->gone) || interpose_base_area(hook->through, &area)))
 		r = -ESTALE;
@@ -246,7 +245,7 @@ static int hook_insert_frozen(struct interpose_hook *hook,
 }
 
 /* After its removal: memory goes with the last of its writes, which nobody needs to wait for. */
-static void hook_retire(struct interpose_hook *hook)
+void interpose_hook_retire(struct interpose_hook *hook)
 {
 	synchronize_rcu();
 	percpu_ref_kill(&hook->users);
@@ -270,17 +269,21 @@ static int hook_make(struct interpose *ip, const struct interpose_hook_request *
 
 	if (r)
 		return r;
-	hook = hook_alloc(ip);
+	if (ip->start)
+		return -EINVAL;
+	hook = interpose_hook_alloc(ip->base->bdev->bd_disk, disk_devt(dm_disk(ip->origin->md)));
 	if (IS_ERR(hook))
 		return PTR_ERR(hook);
+	hook->origin = interpose_origin_ref(ip->origin);
+	atomic_inc(&ip->origin->hooks);
 	r = interpose_hooked_overlaps(hook) ? -EBUSY : interpose_hooked_watch();
 	if (r) {
-		hook_free(hook);
+		interpose_hook_free(hook);
 		return r;
 	}
 	r = hook_insert_frozen(hook, request);
 	if (r)
-		hook_retire(hook);
+		interpose_hook_retire(hook);
 	return r;
 }
 
@@ -351,7 +354,7 @@ int interpose_unhook(struct interpose_origin *origin, unsigned int deadline_ms)
 		r = hook_end(hook, deadline);
 	mutex_unlock(&origin->change);
 	if (hook && !r)
-		hook_retire(hook);
+		interpose_hook_retire(hook);
 	mutex_unlock(&interpose_hooks_mutex);
 	if (!r)
 		await_unhooked(origin, deadline);
@@ -368,7 +371,7 @@ void interpose_unhook_work(struct work_struct *work)
 	hook = origin->hook;
 	if (hook) {
 		hook_remove(hook);
-		hook_retire(hook);
+		interpose_hook_retire(hook);
 	}
 	mutex_unlock(&interpose_hooks_mutex);
 	interpose_origin_unref(origin);
@@ -401,8 +404,14 @@ void interpose_hook_await_turned(struct interpose_origin *origin)
  */
 void interpose_hook_lose_base(const struct gendisk *through)
 {
-	struct interpose_origin *origin = interpose_hooked_origin(through);
+	struct interpose_origin *origin = NULL;
+	struct interpose_hook *hook;
 
+	rcu_read_lock();
+	hook = interpose_hooked_find(through);
+	if (hook && hook->origin)
+		origin = interpose_origin_ref(hook->origin);
+	rcu_read_unlock();
 	if (!origin)
 		return;
 	hook_lose(origin);

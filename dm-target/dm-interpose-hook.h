@@ -3,7 +3,8 @@
 /*
  * dm-interpose: a hook, shared by those who make and end it and by the path of a bio.
  *
- *   dm-interpose-hook.c: messages --> hook, drained --> dm-interpose-hooked.c: registry --> bios
+ *   dm-interpose-hook.c:     an origin's --.
+ *   dm-interpose-redirect.c: a redirect ---+--> drained --> dm-interpose-hooked.c: registry --> bios
  */
 #ifndef DM_INTERPOSE_HOOK_H
 #define DM_INTERPOSE_HOOK_H
@@ -18,14 +19,21 @@ struct interpose_hook {
 	struct gendisk *through; /* the base device: what it sends passes */
 	struct block_device *live;
 	struct block_device *top;
-	struct interpose_origin *origin;
+	struct interpose_origin *origin; /* NULL: a redirect, every bio is turned */
 	struct file *live_handle;
 	struct file *top_handle; /* keeps the top device from being removed */
-	struct percpu_ref users; /* the registry, and every write that was turned */
+	struct percpu_ref users; /* the registry, and every bio that was turned */
+	bool uncounted; /* but some, for want of memory: nobody knows when the last of them has ended */
 	struct work_struct free_work;
 };
 
 extern struct mutex interpose_hooks_mutex; /* outside of origin->change */
+
+/* dm-interpose-hook.c; context of all: interpose_hooks_mutex; they sleep. */
+struct interpose_hook *interpose_hook_alloc(struct gendisk *through, dev_t top);
+void interpose_hook_free(struct interpose_hook *hook);
+int interpose_hook_drain(const struct interpose_hook *hook, ktime_t deadline);
+void interpose_hook_retire(struct interpose_hook *hook);
 
 /* dm-interpose-hooked.c; context of all: interpose_hooks_mutex, unless they say otherwise. */
 int interpose_hooked_watch(void);
@@ -33,6 +41,6 @@ void interpose_hooked_unwatch(void);
 bool interpose_hooked_overlaps(const struct interpose_hook *hook);
 void interpose_hooked_add(struct interpose_hook *hook);
 void interpose_hooked_remove(struct interpose_hook *hook);
-struct interpose_origin *interpose_hooked_origin(const struct gendisk *through);
+struct interpose_hook *interpose_hooked_find(const struct gendisk *through);
 
 #endif /* DM_INTERPOSE_HOOK_H */

@@ -5,9 +5,10 @@
  *
  *   submit_bio_noacct(bio) -> ftrace -> hook_called -+- another device, a read, our own bio --> as it is
  *                                                    +- a write whose chunks pass: counted --> as it is
- *                                                    `- a write that must wait --> turned to the top device
+ *                                                    +- a write that must wait --> turned to the top device
+ *                                                    `- any, of a redirect --> turned to its endpoint
  *
- *   live device <- interpose-base <- top device: interpose
+ *   live device <- interpose-base <- top device: interpose, or an endpoint: anything
  *
  * A plain callback: it changes where the bio goes, and nothing of ours stays on a stack.  It is keyed by disk and absolute
  * sectors, so that writes through the disk, a partition, or one that was made later are all seen.
@@ -184,7 +185,7 @@ static void hooked_end_io(struct bio *bio)
 		end_hooked(bio);
 }
 
-/* Whether a bio is wrapped for the origin, if only beneath what another area of the same disk has wrapped after us. */
+/* Whether a bio is wrapped for the hook, if only beneath what another area of the same disk has wrapped after us. */
 static bool is_wrapped(const struct interpose_hook *hook, const struct bio *bio)
 {
 	bio_end_io_t *end_io = smp_load_acquire(&bio->bi_end_io); /* pairs with hook_wrap() */
@@ -193,7 +194,7 @@ static bool is_wrapped(const struct interpose_hook *hook, const struct bio *bio)
 	while (end_io == hooked_end_io) {
 		const struct hooked_write *write = private;
 
-		if (write->origin == hook->origin)
+		if (hook->origin ? write->origin == hook->origin : write->turned == hook)
 			return true;
 		end_io = write->end_io;
 		private = write->private;
@@ -331,6 +332,57 @@ static bool first_on_disk(struct bio *bio, sector_t *first)
 	return true;
 }
 
+/* Whether all that is flushed on its device lies in the area. */
+static bool flushes_area(const struct interpose_hook *hook, const struct bio *bio)
+{
+	const struct block_device *bdev = bio->bi_bdev;
+
+	return bdev->bd_start_sect >= hook->first &&
+	       bdev->bd_start_sect + bdev_nr_sectors(bio->bi_bdev) <= hook->end;
+}
+
+/*
+ * Where a bio for the area of a redirect begins on the disk.  A write over a border belongs to nobody who may write there:
+ * it gets a place behind the endpoint's end, and so is failed.  A read over a border may be a look at the whole disk.
+ * Return: false if it goes as it is.
+ */
+static bool redirect_first(const struct interpose_hook *hook, struct bio *bio, sector_t *first)
+{
+	sector_t end;
+
+	if (!bio_sectors(bio)) {
+		*first = hook->first;
+		return op_is_write(bio_op(bio)) && flushes_area(hook, bio);
+	}
+	if (!first_on_disk(bio, first))
+		return false;
+	end = *first + bio_sectors(bio);
+	if (end <= hook->first || *first >= hook->end)
+		return false;
+	if (*first >= hook->first && end <= hook->end)
+		return true;
+	*first = hook->end;
+	return op_is_write(bio_op(bio));
+}
+
+/* Return: whether the bio goes another way now. */
+static bool redirect_bio(struct interpose_hook *hook, struct bio *bio)
+{
+	struct hooked_write *write;
+	sector_t first;
+
+	if (is_own(hook, bio) || !redirect_first(hook, bio, &first))
+		return false;
+	write = hooked_get();
+	if (write)
+		hook_wrap(hook, bio, write, false);
+	else
+		WRITE_ONCE(hook->uncounted, true);
+	bio->bi_opf &= ~REQ_NOWAIT; /* which not every endpoint can do */
+	hook_turn(hook, bio, first);
+	return true;
+}
+
 static void hook_look(struct bio *bio)
 {
 	const struct gendisk *disk = bio->bi_bdev->bd_disk;
@@ -340,6 +392,11 @@ static void hook_look(struct bio *bio)
 	hlist_for_each_entry_rcu(hook, hook_bucket(disk), node) {
 		if (hook->disk != disk)
 			continue;
+		if (!hook->origin) {
+			if (redirect_bio(hook, bio))
+				return;
+			continue;
+		}
 		/* Whatever reads it after that, such as udev: what it gets back may be something else. */
 		if (hook_shrunk(hook) && !READ_ONCE(hook->origin->gone))
 			interpose_origin_forsake(hook->origin);
@@ -413,20 +470,18 @@ void interpose_hooked_remove(struct interpose_hook *hook)
 	hlist_del_rcu(&hook->node);
 }
 
-/* The origin whose base that is, with a reference; NULL: of none with a hook.  Context: any. */
-struct interpose_origin *interpose_hooked_origin(const struct gendisk *through)
+/* The one whose base device that is; NULL: there is none.  Context: the mutex, or RCU. */
+struct interpose_hook *interpose_hooked_find(const struct gendisk *through)
 {
-	struct interpose_origin *origin = NULL;
 	struct interpose_hook *hook;
 	unsigned int i;
 
-	rcu_read_lock();
 	for (i = 0; i < ARRAY_SIZE(registry); i++)
-		hlist_for_each_entry_rcu(hook, &registry[i], node)
-			if (!origin && hook->through == through)
-				origin = interpose_origin_ref(hook->origin);
-	rcu_read_unlock();
-	return origin;
+		hlist_for_each_entry_rcu(hook, &registry[i], node,
+					 lockdep_is_held(&interpose_hooks_mutex))
+			if (hook->through == through)
+				return hook;
+	return NULL;
 }
 
 /* What bio_chain() makes a bio's end. */

@@ -268,6 +268,16 @@ static int parse_freeze(char *word, struct interpose_freeze_list *list, u32 *mas
 	return 0;
 }
 
+/* "<deadline ms>", "<freeze list>|-"; the words are written to. */
+int interpose_parse_hook(char **args, struct interpose_hook_request *request)
+{
+	int r = parse_deadline(args[0], &request->deadline_ms);
+	u32 all;
+
+	request->freeze.nr = 0;
+	return r ?: parse_freeze(args[1], &request->freeze, &all);
+}
+
 /* "<origin uuid>/<point uuid>/<freeze list>|-"; @word is written to. */
 static int parse_member(char *word, struct interpose_take_request *request)
 {
@@ -385,11 +395,9 @@ static int message_take(struct interpose *ip, char **args, struct answer *answer
 /* hook <deadline ms> <freeze list>|- */
 static int message_hook(struct interpose *ip, char **args, struct answer *answer)
 {
-	struct interpose_hook_request request = {};
-	int r = parse_deadline(args[0], &request.deadline_ms);
-	u32 all;
+	struct interpose_hook_request request;
+	int r = interpose_parse_hook(args, &request);
 
-	r = r ?: parse_freeze(args[1], &request.freeze, &all);
 	return r ?: interpose_hook(ip, &request);
 }
 

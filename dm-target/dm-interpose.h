@@ -244,6 +244,8 @@ void interpose_gate_open(struct interpose_origin *origin);
 void interpose_gate_relax(struct interpose_origin *origin);
 
 /* dm-interpose-base.c */
+struct interpose_base;
+
 struct interpose_area {
 	dev_t live;
 	sector_t first; /* of the live device's disk */
@@ -251,6 +253,7 @@ struct interpose_area {
 };
 
 bool interpose_base_sent(struct bio *bio, const struct gendisk *through);
+void interpose_base_hold(struct interpose_base *base, bool holds);
 int interpose_base_area(const struct gendisk *disk, struct interpose_area *area);
 
 /* dm-interpose-write.c */
@@ -304,6 +307,12 @@ void interpose_hook_lose_base(const struct gendisk *through);
 bool interpose_hook_lose_top(struct interpose_origin *origin);
 void interpose_hook_await_turned(struct interpose_origin *origin);
 dev_t interpose_hook_device(const struct interpose_origin *origin);
+
+/* dm-interpose-redirect.c */
+int interpose_redirect(struct interpose_base *base, struct gendisk *through, dev_t endpoint,
+		       const struct interpose_hook_request *request);
+int interpose_direct(const struct gendisk *through);
+dev_t interpose_endpoint(const struct gendisk *through);
 
 /* dm-interpose-hooked.c */
 int interpose_hooked_init(void);
@@ -367,6 +376,7 @@ void interpose_image_unpark(struct interpose_origin *origin);
 
 /* dm-interpose-message.c */
 int interpose_parse_dev(char *word, dev_t *dev);
+int interpose_parse_hook(char **args, struct interpose_hook_request *request);
 int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 		      unsigned int maxlen);
 

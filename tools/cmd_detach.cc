@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 #include "log.h"
 #include "ops/attach.h"
+#include "ops/endpoint.h"
 #include "session.h"
 
 #include <fmt/format.h>
@@ -36,6 +37,8 @@ int run_detach(const Arguments& arguments)
         const Plan plan = change.plan([&](const Machine& machine) -> Plan {
             const OriginState* origin = find_attached(machine, block);
             ended = 0;
+            if (const EndpointState* endpoint = machine.find_endpoint(block.number))
+                return plan_direct(*endpoint);
             if (origin == nullptr)
                 return {};
             ended = checkpoints_of(*origin);

@@ -83,6 +83,33 @@ Block block_of(const Machine& machine, const OriginState& origin)
     return block;
 }
 
+Block block_of(const EndpointState& endpoint)
+{
+    Block block;
+    add(block, "device", "device", printable(endpoint.device().text()));
+    add(block, "number", "number", endpoint.live ? endpoint.live->number.text() : "");
+    add(block, "via", "via", "endpoint");
+    add(block, "state", "state", endpoint.takes_bios ? INTERPOSE_STATE_ACTIVE : INTERPOSE_STATE_SUSPENDED);
+    add(block, "inactive_table", "inactive table", endpoint.inactive.empty() ? "" : "yes");
+    add_size(block, "size", "size", length(endpoint.table));
+    add(block, "endpoint", "endpoint", endpoint.name().text());
+    add(block, "base", "base", endpoint.base ? endpoint.base->info.name.text() : "");
+    std::string table;
+    for (const TableLine& line : endpoint.table)
+        table += (table.empty() ? "" : "; ") + shown_text(line);
+    add(block, "table", "table", printable(table));
+    add(block, "table_status", "table status", printable(endpoint.status));
+    return block;
+}
+
+/// Throws Error if nothing of dmsnap's stands below or in the place of the device.
+Block block_of(const Machine& machine, const std::string& spec)
+{
+    if (const EndpointState* endpoint = machine.find_endpoint(resolve_live(machine, spec).number))
+        return block_of(*endpoint);
+    return block_of(machine, require_attached(machine, spec, "show its status"));
+}
+
 std::string basic(const std::vector<Block>& blocks)
 {
     std::string text;
@@ -114,13 +141,14 @@ int run_status(const Arguments& arguments)
     warn_of_other_interfaces(machine);
     std::vector<Block> blocks;
     int code = exit_done;
-    if (arguments.objects().empty())
+    if (arguments.objects().empty()) {
         for (const OriginState& origin : machine.origins)
             blocks.push_back(block_of(machine, origin));
-    else
-        code = for_each_object(arguments, [&](const std::string& spec) {
-            blocks.push_back(block_of(machine, require_attached(machine, spec, "show its status")));
-        });
+        for (const EndpointState& endpoint : machine.endpoints)
+            blocks.push_back(block_of(endpoint));
+    } else {
+        code = for_each_object(arguments, [&](const std::string& spec) { blocks.push_back(block_of(machine, spec)); });
+    }
     print(as_json ? json(blocks) : basic(blocks));
     return arguments.objects().empty() ? name_unread(machine, code) : code;
 }

@@ -86,7 +86,7 @@ Uuid draw_uuid(const Machine& machine)
     for (;;) {
         const Uuid uuid = Uuid::random();
         if (!machine.has_name(base_name(uuid)) && !machine.has_name(top_name(uuid)) &&
-            !machine.has_name(store_name(uuid)))
+            !machine.has_name(endpoint_name(uuid)) && !machine.has_name(store_name(uuid)))
             return uuid;
     }
 }

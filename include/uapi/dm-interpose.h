@@ -191,8 +191,22 @@
  *   0 <length> interpose-base <live device> <first sector>
  *
  * <live device> is "major:minor".
- * INFO: <interface>
+ * INFO: <interface> <endpoint>|-
+ *
+ * Messages:
+ *
+ * redirect <endpoint> <deadline ms> <freeze list>|-
+ *     From now on all bios of the live device go to the device <endpoint>, "major:minor", which is as long.  It must map the
+ *     base one to one just now; whatever table it gets later stands on the base.  Filesystems of the list are frozen
+ *     meanwhile, as with take, and writes that came before end.  EBUSY: the live device overlaps one that has a hook or
+ *     another endpoint; EINVAL: another length, or words that make no sense; ENODEV, EOPNOTSUPP, ETIMEDOUT, ECANCELED, ESTALE,
+ *     ENOMEM as with hook.  No answer.
+ * direct
+ *     They go as they did before.  The endpoint, which must map the base one to one again, can be removed as soon as those in
+ *     it have come back.  No answer.
  */
+#define INTERPOSE_MSG_REDIRECT "redirect"
+#define INTERPOSE_MSG_DIRECT "direct"
 
 /*
  * Target "interpose-image": a block device that shows an origin as it was at a snapshot; read-only.

@@ -75,6 +75,15 @@ std::string status_text(Dm& dm, const DmName& name)
     return lines.size() == 1 ? lines.front().text : std::string();
 }
 
+/// All lines of it.
+std::string whole_status(Dm& dm, const DmName& name)
+{
+    std::string text;
+    for (const StatusLine& line : dm.status(name))
+        text += fmt::format("{}{} {}", text.empty() ? "" : "; ", line.type, line.text);
+    return text;
+}
+
 OriginState read_origin(Dm& dm, const DeviceState& device, const Interpose& line)
 {
     OriginState origin{device.info, device.table, device.inactive, device.loaded_health, line,
@@ -293,6 +302,10 @@ public:
         for (OriginState& origin : machine_.origins)
             for (const DeviceState& device : machine_.devices)
                 add_parts(origin, device);
+        for (EndpointState& endpoint : machine_.endpoints)
+            for (const DeviceState& device : machine_.devices)
+                if (device.info.uuid == base_uuid(endpoint.redirect) && device.info.live_table)
+                    read(device.name(), [&] { add_base(endpoint, device); });
         for (OriginState& origin : machine_.origins) {
             origin.live = live_of(origin, roots_);
             if (origin.lost())
@@ -331,12 +344,25 @@ private:
 
     void take(const DeviceState& device)
     {
-        if (const auto* line = only_line<Interpose>(device.table))
+        const auto redirect = redirect_of_endpoint(device.info.uuid);
+        if (redirect && device.info.live_table)
+            machine_.endpoints.push_back({device.info, device.table, device.inactive,
+                whole_status(dm_, device.info.name), *redirect, {}, {}, false});
+        else if (const auto* line = only_line<Interpose>(device.table))
             machine_.origins.push_back(read_origin(dm_, device, *line));
         else if (const auto* store = only_line<InterposeStore>(device.table))
             machine_.stores.push_back(
                 {device.info, device.table, *store, parse_store_status(status_text(dm_, device.info.name)),
                     device_name(store->device, roots_), numbers_at_and_below(store->device, roots_)});
+    }
+
+    void add_base(EndpointState& endpoint, const DeviceState& device)
+    {
+        endpoint.base = BaseState{device.info, device.table, device.health};
+        if (!endpoint.base->leads_to_live())
+            return;
+        endpoint.live = live_above(device.table, roots_);
+        endpoint.takes_bios = parse_base_status(status_text(dm_, device.info.name)).endpoint == endpoint.info.number;
     }
 
     void add_parts(OriginState& origin, const DeviceState& device)

@@ -194,6 +194,12 @@ void require_no_overlap(const Machine& machine, const Candidate& candidate)
                     ? fmt::format("its disk {} is attached, and it with that", origin.device().text())
                     : fmt::format("its partition {} is attached", origin.device().text()),
                 fmt::format("dmsnap detach {} first", shell_word(origin.device().text())));
+    for (const EndpointState& endpoint : machine.endpoints)
+        if (endpoint.live &&
+            (candidate.block.number == endpoint.live->number || candidate.block.disk == endpoint.live->number ||
+                endpoint.live->disk == candidate.block.number))
+            throw refused(candidate, fmt::format("another table stands in the place of {}", endpoint.device().text()),
+                fmt::format("dmsnap detach {} first", shell_word(endpoint.device().text())));
 }
 
 /// Whether writes may wait in a control group's throttle, before anything of the device counts them.
@@ -225,56 +231,6 @@ std::string or_by_table(const Candidate& candidate, std::string next_step)
     } catch (const Error&) {
         return next_step;
     }
-}
-
-void require_hookable(const Machine& machine, const Candidate& candidate)
-{
-    require_live(candidate);
-    require_written_from_above(candidate);
-    require_no_other_table(candidate);
-    if (hides_writes(candidate))
-        throw refused(candidate,
-            "writes under way in its table cannot be waited for, since no filesystem on it is mounted",
-            or_by_table(candidate, "mount its filesystem first"));
-    if (holds_writes_back(candidate))
-        throw refused(candidate,
-            fmt::format("the control group {} limits writes to it, and those that wait there cannot be waited for",
-                printable(candidate.write_limit)),
-            or_by_table(
-                candidate, "lift that limit (io.max) for the moment of the attach, or mount its filesystem first"));
-    if (candidate.uncounted && !is_frozen(candidate))
-        throw refused(candidate, "the kernel does not count its writes, so that those under way cannot be waited for",
-            "mount its filesystem first, or set queue/iostats to 1 in its folder of sysfs, unless it is md linear");
-    if (candidate.swap)
-        throw refused(candidate, "the kernel swaps to it, or to what lies on it",
-            or_by_table(candidate, "swapoff first, or attach a part of it"));
-    if (candidate.multipath)
-        throw refused(candidate, "it is one path of a multipath device, whose requests pass by",
-            "attach the multipath device, with --via hook");
-    if (candidate.physical_volume)
-        throw refused(candidate, "it is an LVM physical volume, for which LVM would take dmsnap's private devices too",
-            "attach the logical volumes on it");
-    if (candidate.block.dax)
-        throw refused(candidate, "programs may write to it past the block layer (DAX)", "another device");
-    if (candidate.block.integrity)
-        throw refused(candidate, "it keeps checksums beside its blocks", or_by_table(candidate, "another device"));
-    if (candidate.block.size.count == 0)
-        throw refused(candidate, "it has no size", "a device with a medium in it");
-    if (!candidate.freeze.suspended.empty())
-        throw refused(candidate,
-            fmt::format("{}, which its filesystems need, is suspended", candidate.freeze.suspended.front()),
-            fmt::format("dmsetup resume {}, once you know who suspended it", candidate.freeze.suspended.front()));
-    require_freezable(candidate, attaching);
-    require_no_overlap(machine, candidate);
-}
-
-/// What is kept in a store would be written to the device, which would keep what that destroys, in a store.
-void require_carries_no_store(const Machine& machine, const Candidate& candidate)
-{
-    for (const StoreState& store : machine.stores)
-        if (store.below.count(candidate.block.number) != 0)
-            throw refused(candidate, fmt::format("the store {} lies on it", store.device),
-                "dmsnap remove the snapshots that use that store, then create them with --store and another device");
 }
 
 bool single_linear(const Table& table) { return table.size() == 1 && std::holds_alternative<Linear>(table[0].target); }
@@ -431,6 +387,55 @@ Plan leave(const OriginState& origin)
 }
 
 } // namespace
+
+void require_hookable(const Machine& machine, const Candidate& candidate)
+{
+    require_live(candidate);
+    require_written_from_above(candidate);
+    require_no_other_table(candidate);
+    if (hides_writes(candidate))
+        throw refused(candidate,
+            "writes under way in its table cannot be waited for, since no filesystem on it is mounted",
+            or_by_table(candidate, "mount its filesystem first"));
+    if (holds_writes_back(candidate))
+        throw refused(candidate,
+            fmt::format("the control group {} limits writes to it, and those that wait there cannot be waited for",
+                printable(candidate.write_limit)),
+            or_by_table(
+                candidate, "lift that limit (io.max) for the moment of the attach, or mount its filesystem first"));
+    if (candidate.uncounted && !is_frozen(candidate))
+        throw refused(candidate, "the kernel does not count its writes, so that those under way cannot be waited for",
+            "mount its filesystem first, or set queue/iostats to 1 in its folder of sysfs, unless it is md linear");
+    if (candidate.swap)
+        throw refused(candidate, "the kernel swaps to it, or to what lies on it",
+            or_by_table(candidate, "swapoff first, or attach a part of it"));
+    if (candidate.multipath)
+        throw refused(candidate, "it is one path of a multipath device, whose requests pass by",
+            "attach the multipath device, with --via hook");
+    if (candidate.physical_volume)
+        throw refused(candidate, "it is an LVM physical volume, for which LVM would take dmsnap's private devices too",
+            "attach the logical volumes on it");
+    if (candidate.block.dax)
+        throw refused(candidate, "programs may write to it past the block layer (DAX)", "another device");
+    if (candidate.block.integrity)
+        throw refused(candidate, "it keeps checksums beside its blocks", or_by_table(candidate, "another device"));
+    if (candidate.block.size.count == 0)
+        throw refused(candidate, "it has no size", "a device with a medium in it");
+    if (!candidate.freeze.suspended.empty())
+        throw refused(candidate,
+            fmt::format("{}, which its filesystems need, is suspended", candidate.freeze.suspended.front()),
+            fmt::format("dmsetup resume {}, once you know who suspended it", candidate.freeze.suspended.front()));
+    require_freezable(candidate, attaching);
+    require_no_overlap(machine, candidate);
+}
+
+void require_carries_no_store(const Machine& machine, const Candidate& candidate)
+{
+    for (const StoreState& store : machine.stores)
+        if (store.below.count(candidate.block.number) != 0)
+            throw refused(candidate, fmt::format("the store {} lies on it", store.device),
+                "dmsnap remove the snapshots that use that store, then create them with --store and another device");
+}
 
 bool may_use_hook(const Candidate& candidate, Via via)
 {

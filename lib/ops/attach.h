@@ -40,6 +40,13 @@ struct Attachment {
     Plan plan; ///< empty: it is attached already
 };
 
+/// Throws Error unless the module's hook may see a live device, and its filesystems can be frozen for that.
+void require_hookable(const Machine& machine, const Candidate& candidate);
+
+/// Throws Error if a store lies on it: what is kept there would be written to the device, which would keep what that destroys,
+/// in a store.
+void require_carries_no_store(const Machine& machine, const Candidate& candidate);
+
 /// Throws Error with what forbids it.
 Attachment plan_attachment(
     const Machine& machine, const Candidate& candidate, const Uuid& new_origin, const AttachWish& wish);

@@ -38,6 +38,13 @@ const OriginState* Machine::find(DeviceNumber number) const
     return find_or_null(origins, [&](const OriginState& origin) { return origin.number() == number; });
 }
 
+const EndpointState* Machine::find_endpoint(DeviceNumber number) const
+{
+    const auto found = std::find_if(endpoints.begin(), endpoints.end(),
+        [&](const EndpointState& endpoint) { return endpoint.live && endpoint.live->number == number; });
+    return found != endpoints.end() ? &*found : nullptr;
+}
+
 const OriginState* Machine::find_origin(const Uuid& origin) const
 {
     return find_or_null(origins, [&](const OriginState& o) { return o.line.origin == origin; });

@@ -104,9 +104,27 @@ struct OriginState {
     std::optional<Uuid> store() const { return status.details ? status.details->store : std::nullopt; }
 };
 
+/// What a live device's bios are led to: a device whose table is anything that stands on the base.
+struct EndpointState {
+    DmInfo info;
+    Table table;
+    Table inactive;     ///< loaded beside it
+    std::string status; ///< of its targets, as the kernel tells it
+    Uuid redirect;
+    std::optional<BaseState> base;
+    std::optional<BlockDevice> live;
+    bool takes_bios = false; ///< of the live device
+
+    const DmName& name() const { return info.name; }
+    /// Of the live device, as its users call it.
+    DmName device() const { return live ? DmName(live->name()) : info.name; }
+    NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
+};
+
 /// All that dmsnap has on this machine.
 struct Machine {
     std::vector<OriginState> origins;
+    std::vector<EndpointState> endpoints;
     std::vector<OriginState> gone; ///< known by their images alone, which are invalid
     std::vector<StoreState> stores;
     std::vector<DeviceState> devices; ///< every device-mapper device that could be read
@@ -118,6 +136,8 @@ struct Machine {
 
     /// By the number of the live device.
     const OriginState* find(DeviceNumber number) const;
+    /// By the number of the live device.
+    const EndpointState* find_endpoint(DeviceNumber number) const;
     /// Nothing if that origin is not in any live table.
     const OriginState* find_origin(const Uuid& origin) const;
     /// Why a device, or what it is to dmsnap, could not be read; nullptr if it could be.

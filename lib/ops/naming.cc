@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view base_suffix = "-base";
 constexpr std::string_view top_suffix = "-top";
+constexpr std::string_view endpoint_suffix = "-end";
 constexpr std::string_view image_name_prefix = "dmsnap-";
 constexpr std::string_view set_mark = "-set";
 
@@ -24,26 +25,38 @@ bool safe_in_link(char c)
            std::string_view("#+-.:=@_").find(c) != std::string_view::npos;
 }
 
+/// The uuid between our prefix and that suffix.
+std::optional<Uuid> uuid_before(std::string_view uuid, std::string_view suffix)
+{
+    if (!uuid.starts_with(uuid_prefix) || !uuid.ends_with(suffix))
+        return std::nullopt;
+    uuid.remove_prefix(uuid_prefix.size());
+    uuid.remove_suffix(suffix.size());
+    return Uuid::from_text(uuid);
+}
+
 } // namespace
 
 DmName base_name(const Uuid& origin) { return DmName("dmsnap-base-" + origin.id()); }
 
 std::string base_uuid(const Uuid& origin) { return fmt::format("{}{}{}", uuid_prefix, origin.text(), base_suffix); }
 
-std::optional<Uuid> origin_of_base(std::string_view uuid)
-{
-    if (!uuid.starts_with(uuid_prefix) || !uuid.ends_with(base_suffix))
-        return std::nullopt;
-    uuid.remove_prefix(uuid_prefix.size());
-    uuid.remove_suffix(base_suffix.size());
-    return Uuid::from_text(uuid);
-}
+std::optional<Uuid> origin_of_base(std::string_view uuid) { return uuid_before(uuid, base_suffix); }
 
 DmName top_name(const Uuid& origin) { return DmName("dmsnap-top-" + origin.id()); }
 
 std::string top_uuid(const Uuid& origin) { return fmt::format("{}{}{}", uuid_prefix, origin.text(), top_suffix); }
 
 bool is_top(std::string_view uuid) { return uuid.starts_with(uuid_prefix) && uuid.ends_with(top_suffix); }
+
+DmName endpoint_name(const Uuid& redirect) { return DmName("dmsnap-end-" + redirect.id()); }
+
+std::string endpoint_uuid(const Uuid& redirect)
+{
+    return fmt::format("{}{}{}", uuid_prefix, redirect.text(), endpoint_suffix);
+}
+
+std::optional<Uuid> redirect_of_endpoint(std::string_view uuid) { return uuid_before(uuid, endpoint_suffix); }
 
 DmName store_name(const Uuid& store) { return DmName("dmsnap-store-" + store.id()); }
 

@@ -29,6 +29,12 @@ std::string top_uuid(const Uuid& origin);
 /// Whether the uuid is a top's, of whatever origin.
 bool is_top(std::string_view uuid);
 
+/// "dmsnap-end-ID", "DMSNAP-U-end": the endpoint of a redirect, which has the table that stands in a live device's place.
+DmName endpoint_name(const Uuid& redirect);
+std::string endpoint_uuid(const Uuid& redirect);
+/// The redirect an endpoint's uuid speaks of.
+std::optional<Uuid> redirect_of_endpoint(std::string_view uuid);
+
 /// "dmsnap-store-ID", "DMSNAP-S-store"
 DmName store_name(const Uuid& store);
 std::string store_uuid(const Uuid& store);

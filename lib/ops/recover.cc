@@ -6,6 +6,7 @@
 #include "dm-interpose.h"
 #include "ops/attach.h"
 #include "ops/clone.h"
+#include "ops/endpoint.h"
 #include "ops/naming.h"
 #include "ops/parts.h"
 
@@ -62,6 +63,8 @@ public:
                 if (runs_well(origin))
                     end_dead_clone(origin);
             }
+        for (const EndpointState& endpoint : machine_.endpoints)
+            look_at(endpoint);
         for (const DeviceState& device : machine_.devices)
             if (const auto origin = origin_of_base(device.info.uuid);
                 origin && device.info.suspended && swapped_suspended(device) &&
@@ -289,6 +292,37 @@ private:
         repair(origin.name(), "a store that no snapshot of it uses", "let go", std::move(plan));
     }
 
+    void look_at(const EndpointState& endpoint)
+    {
+        const bool idle = does_nothing(endpoint, endpoint.table);
+        const bool loaded = !endpoint.inactive.empty();
+        if (endpoint.info.suspended) {
+            suspended_by_somebody(endpoint.name());
+            return;
+        }
+        if (loaded && !idle && !does_nothing(endpoint, endpoint.inactive)) {
+            in_the_way(endpoint.name().text(), "somebody has loaded another table for it that is not active yet",
+                fmt::format("dmsetup clear {}, once you know whose it is", shell_word(endpoint.name().text())));
+            return;
+        }
+        Plan plan;
+        if (loaded)
+            plan.push_back(Clear{endpoint.name(), endpoint.inactive});
+        if (idle || (!endpoint.takes_bios && endpoint.info.open_count == 0))
+            append(plan, plan_end_redirect(endpoint));
+        if (!plan.empty())
+            repair(endpoint.name(),
+                idle ? "a table in a device's place that was not finished" : "a detach that was not finished", "undone",
+                std::move(plan));
+    }
+
+    bool is_base_of_endpoint(const DeviceState& device) const
+    {
+        return std::any_of(machine_.endpoints.begin(), machine_.endpoints.end(), [&](const EndpointState& endpoint) {
+            return endpoint.base && endpoint.base->info.number == device.info.number;
+        });
+    }
+
     /// A device of ours that no repair so far removes.
     void look_at(const DeviceState& device)
     {
@@ -329,6 +363,8 @@ private:
             return target_type(device.table.front().target) != INTERPOSE_TARGET_IMAGE;
         if (is_top(device.info.uuid))
             return interpose_line(device.table) == nullptr;
+        if (is_base_of_endpoint(device))
+            return false;
         if (const auto origin = origin_of_base(device.info.uuid))
             // The images of one that is gone hold what they were made on.
             return machine_.find_origin(*origin) == nullptr && !machine_.is_gone(*origin) &&

@@ -19,8 +19,8 @@ bool no_way_back(const Step& step)
     const auto* resume = std::get_if<Resume>(&step);
     const auto* swap = std::get_if<SwapSuspended>(&step);
     return std::holds_alternative<Drop>(step) || std::holds_alternative<Release>(step) ||
-           std::holds_alternative<Unhook>(step) || (resume != nullptr && resume->final) ||
-           (swap != nullptr && swap->final);
+           std::holds_alternative<Unhook>(step) || std::holds_alternative<Direct>(step) ||
+           (resume != nullptr && resume->final) || (swap != nullptr && swap->final);
 }
 
 void report(const Progress& progress, const std::string& line)
@@ -53,7 +53,7 @@ private:
     {
         std::optional<Step> rest = step;
         try {
-            const auto swap = swap_of(step);
+            const auto swap = swap_of(step, run_);
             const Stranger stranger = swap ? find_stranger(*swap, run_) : Stranger::none;
             if (stranger != Stranger::none) {
                 leave(*swap, stranger);
@@ -124,7 +124,7 @@ private:
         return std::any_of(first_, last_, [&](const Step& earlier) {
             if (const auto* hook = std::get_if<Hook>(&earlier))
                 return hook->name == name;
-            const auto swap = swap_of(earlier);
+            const auto swap = swap_of(earlier, run_);
             return swap && swap->name == name && interpose_line(swap->before) == nullptr &&
                    find_stranger(*swap, run_) == Stranger::none;
         });

@@ -54,11 +54,11 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run);
 /// What a step swaps: the device, and the table it had.
 struct Swap {
     const DmName& name;
-    const Table& before;
+    Table before;
 };
 
 /// Nothing of a step that swaps no table.
-std::optional<Swap> swap_of(const Step& step);
+std::optional<Swap> swap_of(const Step& step, Execution& run);
 
 /// Somebody else's table, where an undo would restore the one that was there before: it is left alone.
 enum class Stranger {

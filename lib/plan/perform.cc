@@ -24,6 +24,20 @@ DeviceRef resolved(const DeviceRef& device, Execution& run)
     return name != nullptr ? DeviceRef(require_info(run.dm, *name, "find its number").number) : device;
 }
 
+/// "@NAME", in the words of any target.
+std::string resolved_words(const std::string& arguments, Execution& run)
+{
+    if (arguments.find('@') == std::string::npos)
+        return arguments;
+    std::string text;
+    for (std::string_view word : words(arguments)) {
+        const auto device = word.starts_with('@') ? parse_device_ref(word) : std::nullopt;
+        text +=
+            fmt::format("{}{}", text.empty() ? "" : " ", device ? to_text(resolved(*device, run)) : std::string(word));
+    }
+    return text;
+}
+
 // Each step believes the kernel's answer to a second question, not the first call's success.
 
 void perform(const FormatStore& step, Execution& run) { run.host.format_store(step.store); }
@@ -121,17 +135,18 @@ void perform(const Resume& step, Execution& run)
         run.swapping.insert(step.name);
         return;
     }
-    require_ours_loaded(step.name, step.before, ours, false, run.dm);
+    const Table before = resolved(step.before, run);
+    require_ours_loaded(step.name, before, ours, false, run.dm);
     run.swapping.insert(step.name);
     try {
-        run.dm.resume(step.name, Visibility::public_device);
+        run.dm.resume(step.name, step.visibility);
     } catch (const Error&) {
         // Interrupted after the swap?
         if (runs_ours(step.name, ours, run.dm))
             return;
         throw;
     }
-    require_swapped(step.name, step.before, run.dm);
+    require_swapped(step.name, before, run.dm);
     if (!runs_ours(step.name, ours, run.dm))
         throw another_runs(step.name);
 }
@@ -172,8 +187,8 @@ void perform(const Remove& step, Execution& run)
     run.dm.remove(step.device.name);
 }
 
-/// What an errno value means as an answer to "hook".
-Error explained(const Error& error, const Hook& step)
+/// What an errno value means as an answer to "hook" or "redirect".
+template <typename HookStep> Error explained_hook(const Error& error, const HookStep& step)
 {
     const auto because = [&](std::string reason, std::string next_step) {
         return Error(step.live, "attach", std::move(reason), std::move(next_step));
@@ -205,9 +220,22 @@ void perform(const Hook& step, Execution& run)
     try {
         run.dm.message(step.name, step.message);
     } catch (const Error& error) {
-        throw explained(error, step);
+        throw explained_hook(error, step);
     }
 }
+
+void perform(const Redirect& step, Execution& run)
+{
+    RedirectMessage message = step.message;
+    message.endpoint = resolved(message.endpoint, run);
+    try {
+        run.dm.message(step.name, message);
+    } catch (const Error& error) {
+        throw explained_hook(error, step);
+    }
+}
+
+void perform(const Direct& step, Execution& run) { run.dm.message(step.name, DirectMessage{}); }
 
 void perform(const Unhook& step, Execution& run)
 {
@@ -377,7 +405,7 @@ Table resolved(Table table, Execution& run)
                                if (!t.point && taken.origin == t.origin)
                                    t.point = taken.answer.point;
                        },
-                       [](OtherTarget&) {}},
+                       [&](OtherTarget& t) { t.arguments = resolved_words(t.arguments, run); }},
             line.target);
     return table;
 }

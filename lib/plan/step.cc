@@ -37,6 +37,8 @@ std::string join(const std::vector<std::string>& parts)
 
 Message message_of(const Hook& step) { return step.message; }
 Message message_of(const Unhook& step) { return step.message; }
+Message message_of(const Redirect& step) { return step.message; }
+Message message_of(const Direct&) { return DirectMessage{}; }
 Message message_of(const Take& step) { return step.message; }
 Message message_of(const Drop& step) { return step.message; }
 Message message_of(const Release& step) { return step.message; }

@@ -50,6 +50,7 @@ struct Resume {
     DmName name;
     Table before;       ///< the table that is live until now
     bool final = false; ///< there is no way back once it succeeded
+    Visibility visibility = Visibility::public_device;
     bool operator==(const Resume&) const = default;
 };
 
@@ -91,6 +92,20 @@ struct Unhook {
     std::string live;
     UnhookMessage message;
     bool operator==(const Unhook&) const = default;
+};
+
+/// Leads a live device's bios to an endpoint.  Undo: they go as they did.
+struct Redirect {
+    DmName name; ///< of the base
+    std::string live;
+    RedirectMessage message;
+    bool operator==(const Redirect&) const = default;
+};
+
+/// They go as they did.  No way back.
+struct Direct {
+    DmName name;
+    bool operator==(const Direct&) const = default;
 };
 
 /// Keeps the old data of snapshots to come in a store.  Undo: the store before, or none.
@@ -173,7 +188,8 @@ struct RemoveLink {
 };
 
 using Step = std::variant<FormatStore, Create, Prepare, Load, Clear, Resume, SwapSuspended, WakeUp, Remove, Hook,
-    Unhook, UseStore, LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
+    Unhook, Redirect, Direct, UseStore, LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage,
+    MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
 
 /// Adds steps to the end of a plan.

@@ -51,12 +51,13 @@ void undo(const Resume& step, Execution& run)
     // Clear, then resume: a resume swaps in what is loaded.
     if (info.inactive_table)
         run.dm.clear(step.name);
-    const bool other_table = now != step.before;
+    const Table before = resolved(step.before, run);
+    const bool other_table = now != before;
     if (other_table)
-        run.dm.load(step.name, step.before);
+        run.dm.load(step.name, before);
     if (other_table || info.suspended)
-        run.dm.resume(step.name, Visibility::public_device);
-    if (run.dm.table(step.name) != step.before)
+        run.dm.resume(step.name, step.visibility);
+    if (run.dm.table(step.name) != before)
         throw Error(step.name.text(), "restore its table", "the kernel keeps the other one", "dmsnap recover");
 }
 
@@ -102,6 +103,10 @@ void undo(const Hook& step, Execution& run)
 }
 
 void undo(const Unhook&, Execution&) {}
+
+void undo(const Redirect& step, Execution& run) { run.dm.message(step.name, DirectMessage{}); }
+
+void undo(const Direct&, Execution&) {}
 
 /// Nothing of a device that somebody has given another table: it has no points and no store any more.
 std::optional<InterposeStatus> status_of(const DmName& name, Dm& dm)
@@ -250,6 +255,7 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const Hook& s) {
                 return commands({Unhook{s.name, s.live, {s.message.deadline}}});
             },
+            [&](const Redirect& s) { return commands({Direct{s.name}}); },
             [&](const UseStore& s) {
                 return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});
             },
@@ -278,10 +284,10 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
     // clang-format on
 }
 
-std::optional<Swap> swap_of(const Step& step)
+std::optional<Swap> swap_of(const Step& step, Execution& run)
 {
     if (const auto* resume = std::get_if<Resume>(&step))
-        return Swap{resume->name, resume->before};
+        return Swap{resume->name, resolved(resume->before, run)};
     if (const auto* swap = std::get_if<SwapSuspended>(&step))
         return Swap{swap->swap.name, swap->swap.before};
     return std::nullopt;

@@ -26,6 +26,13 @@ std::string text_of(const HookMessage& m)
 
 std::string text_of(const UnhookMessage& m) { return fmt::format(INTERPOSE_MSG_UNHOOK " {}", m.deadline.count()); }
 
+std::string text_of(const RedirectMessage& m)
+{
+    return fmt::format(INTERPOSE_MSG_REDIRECT " {} {} {}", to_text(m.endpoint), m.deadline.count(), list_of(m.freeze));
+}
+
+std::string text_of(const DirectMessage&) { return INTERPOSE_MSG_DIRECT; }
+
 std::string text_of(const StoreMessage& m) { return fmt::format(INTERPOSE_MSG_STORE " {}", m.store.text()); }
 
 std::string text_of(const UnstoreMessage&) { return INTERPOSE_MSG_UNSTORE; }

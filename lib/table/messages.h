@@ -36,6 +36,17 @@ struct UnhookMessage {
     std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
     bool operator==(const UnhookMessage&) const = default;
 };
+/// Messages to the target "interpose-base".
+struct RedirectMessage {
+    DeviceRef endpoint;
+    std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
+    std::vector<DeviceNumber> freeze; ///< top first
+    bool operator==(const RedirectMessage&) const = default;
+};
+struct DirectMessage {
+    bool operator==(const DirectMessage&) const = default;
+};
+/// And again to "interpose".
 struct StoreMessage {
     Uuid store;
     bool operator==(const StoreMessage&) const = default;
@@ -96,8 +107,8 @@ struct ChangedMessage {
     bool operator==(const ChangedMessage&) const = default;
 };
 
-using Message = std::variant<HookMessage, UnhookMessage, StoreMessage, UnstoreMessage, TakeMessage, DropMessage,
-    ReleaseMessage, ChangeMessage, PointsMessage, ChangedMessage>;
+using Message = std::variant<HookMessage, UnhookMessage, RedirectMessage, DirectMessage, StoreMessage, UnstoreMessage,
+    TakeMessage, DropMessage, ReleaseMessage, ChangeMessage, PointsMessage, ChangedMessage>;
 
 std::string to_text(const Message& message);
 

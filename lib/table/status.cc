@@ -86,6 +86,16 @@ StoreStatus parse_store_status(std::string_view line)
     return status;
 }
 
+BaseStatus parse_base_status(std::string_view line)
+{
+    FieldReader fields("status of " INTERPOSE_TARGET_BASE, line);
+    BaseStatus status;
+    status.interface = fields.small_number();
+    if (status.interface == INTERPOSE_INTERFACE)
+        status.endpoint = fields.optional_device();
+    return status;
+}
+
 ImageStatus parse_image_status(std::string_view line)
 {
     FieldReader fields("status of " INTERPOSE_TARGET_IMAGE, line);
@@ -129,6 +139,11 @@ std::string to_text(const StoreStatus& status)
         text += fmt::format(
             " {}/{} {} {} {}", d->used.count, d->usable.count, d->origins, d->exceptions, to_text(d->index_bytes));
     return text;
+}
+
+std::string to_text(const BaseStatus& status)
+{
+    return fmt::format("{} {}", status.interface, status.endpoint ? status.endpoint->text() : INTERPOSE_NONE);
 }
 
 std::string to_text(const ImageStatus& status)

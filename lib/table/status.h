@@ -69,6 +69,13 @@ struct StoreStatus {
     bool operator==(const StoreStatus&) const = default;
 };
 
+/// INFO of the target "interpose-base".
+struct BaseStatus {
+    std::uint32_t interface = 0;
+    std::optional<DeviceNumber> endpoint; ///< where the live device's bios go; nothing: to itself, or it is not known
+    bool operator==(const BaseStatus&) const = default;
+};
+
 /// INFO of the target "interpose-image".
 struct ImageStatus {
     struct Details {
@@ -86,6 +93,7 @@ struct ImageStatus {
 /// Fields a newer module adds at a line's end are skipped.  Each throws Error(EPROTO) for a line it cannot read.
 InterposeStatus parse_interpose_status(std::string_view line);
 StoreStatus parse_store_status(std::string_view line);
+BaseStatus parse_base_status(std::string_view line);
 ImageStatus parse_image_status(std::string_view line);
 
 /// "has interface 2, and this dmsnap 1"
@@ -95,6 +103,7 @@ const char* which_to_upgrade(std::uint32_t interface);
 
 std::string to_text(const InterposeStatus& status);
 std::string to_text(const StoreStatus& status);
+std::string to_text(const BaseStatus& status);
 std::string to_text(const ImageStatus& status);
 
 } // namespace dmsnap

@@ -106,6 +106,8 @@ struct FakeOrigin {
 class FakeDm final : public Dm {
 public:
     Trouble trouble;
+    std::map<DmName, DeviceNumber> endpoints;      ///< of bases, where their live device's bios go
+    std::string mirror_status = "4/4 1 AA 1 core"; ///< behind the legs
     std::map<DmName, FakeDevice> devices;
     std::map<Uuid, FakeOrigin> origins;
     bool udev = true;
@@ -182,10 +184,22 @@ public:
         for (const TableLine& l : device.live)
             if (const auto* image = std::get_if<InterposeImage>(&l.target))
                 return {{{0}, length(device.live), INTERPOSE_TARGET_IMAGE, to_text(status_of_image(*image))}};
+        if (device.uuid.ends_with("-base") && !runs_once(device.live)) {
+            const auto endpoint = endpoints.find(name);
+            return {{{0}, length(device.live), INTERPOSE_TARGET_BASE,
+                to_text(BaseStatus{INTERPOSE_INTERFACE,
+                    endpoint != endpoints.end() ? std::optional(endpoint->second) : std::nullopt})}};
+        }
         if (device.uuid.ends_with("-store"))
             return {{{0}, length(device.live), INTERPOSE_TARGET_STORE, to_text(status_of_store(device))}};
         if (runs_once(device.live))
             return {raid_status(device.live, legs)};
+        if (const auto* other = std::get_if<OtherTarget>(&device.live.front().target);
+            other != nullptr && other->type == "mirror") { // "core 1 REGION 2 A 0 B 0"
+            const auto w = words(other->arguments);
+            return {{{0}, length(device.live), "mirror",
+                "2 " + std::string(w[4]) + " " + std::string(w[6]) + " " + mirror_status}};
+        }
         return {};
     }
 
@@ -302,6 +316,10 @@ public:
 
     std::string message(const DmName& name, const Message& message) override
     {
+        if (at(name).live.size() == 1 && std::holds_alternative<InterposeBase>(at(name).live.front().target)) {
+            trouble.during(name.text(), [&] { answer_base(name, message); });
+            return {};
+        }
         const Interpose* line = interpose_line(at(name).live);
         if (line == nullptr)
             throw Error(name.text(), "send a message", EINVAL);
@@ -353,6 +371,8 @@ private:
     std::uint32_t open_count(DeviceNumber number) const
     {
         std::uint32_t count = 0;
+        for (const auto& [base, endpoint] : endpoints)
+            count += endpoint == number ? 1 : 0;
         for (const auto& [name, device] : devices)
             for (const Table* table : {&device.live, &device.inactive}) {
                 const auto below = dmsnap::devices(*table);
@@ -473,6 +493,24 @@ private:
                 throw Error("origin", "change its store", EBUSY);
     }
 
+    /// Of an interpose-base.
+    void answer_base(const DmName& name, const Message& message)
+    {
+        if (const auto* redirect = std::get_if<RedirectMessage>(&message))
+            endpoints[name] = std::get<DeviceNumber>(redirect->endpoint);
+        else if (std::holds_alternative<DirectMessage>(message))
+            endpoints.erase(name);
+        else
+            throw Error(name.text(), "send a message", EINVAL);
+    }
+    static std::string answer_to(const RedirectMessage&, const Interpose&, FakeOrigin&)
+    {
+        throw Error("origin", "redirect", EINVAL);
+    }
+    static std::string answer_to(const DirectMessage&, const Interpose&, FakeOrigin&)
+    {
+        throw Error("origin", "direct", EINVAL);
+    }
     std::string answer_to(const HookMessage&, const Interpose& line, FakeOrigin& origin) const
     {
         if (!live_below(line))

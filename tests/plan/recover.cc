@@ -6,6 +6,7 @@
 
 #include "ops/change.h"
 #include "ops/check.h"
+#include "ops/endpoint.h"
 
 using namespace dmsnap;
 using namespace dmsnap::literals;
@@ -100,6 +101,26 @@ Plan detach(World& world)
     return plan_detach(machine, machine.origins.at(0), true);
 }
 
+Plan put_mirror_in_place(World& world)
+{
+    const Candidate candidate = world.candidate();
+    return plan_redirect(world.machine(), candidate, U,
+        parse_endpoint_table("0 4096 mirror core 1 1024 2 @base@ 0 8:112 0\n", candidate, U), std::chrono::seconds(10));
+}
+
+World with_mirror_in_place()
+{
+    World world = disk_world();
+    REQUIRE(world.run(put_mirror_in_place(world)).done());
+    return world;
+}
+
+Plan put_back(World& world)
+{
+    const Machine machine = world.machine();
+    return plan_direct(machine.endpoints.at(0));
+}
+
 Plan create_set(World& world) { return plan_set(world, snapshot_wish(), store_wish()); }
 
 Plan checkpoint_set(World& world) { return plan_set(world, checkpoint_wish("c1", Q), {}); }
@@ -123,6 +144,8 @@ const Scenario scenarios[] = {
     {"attach a linear device", linear_world, attach},
     {"attach a segmented device", segmented_world, attach},
     {"attach a plain disk", disk_world, attach},
+    {"put a mirror in a disk's place", disk_world, put_mirror_in_place},
+    {"take a mirror out of a disk's place", with_mirror_in_place, put_back},
     {"create on a plain disk", disk_world, create},
     {"create a second snapshot of a disk", [] { return world_with_snapshot(disk_world()); }, create_second},
     {"checkpoint on a plain disk", disk_world, checkpoint},

@@ -187,6 +187,11 @@ TEST_CASE("a status that cannot be read is an error, not a guess", "[unit]")
     }
     CHECK(errno_of([&] { parse_store_status("1 " + S + " ok 5 1 1 1/1"); }) == EPROTO);
     CHECK(errno_of([&] { parse_image_status("1 " + G + " valid"); }) == EPROTO);
+    CHECK(errno_of([&] { parse_base_status("1"); }) == EPROTO);
+    CHECK(parse_base_status("1 253:4").endpoint == DeviceNumber{253, 4});
+    CHECK_FALSE(parse_base_status("1 -").endpoint.has_value());
+    CHECK_FALSE(parse_base_status("2").endpoint.has_value());
+    CHECK(to_text(parse_base_status("1 253:4")) == "1 253:4");
 }
 
 TEST_CASE("messages have the words of the interface", "[unit]")
@@ -199,6 +204,9 @@ TEST_CASE("messages have the words of the interface", "[unit]")
     const std::string selected_words = fmt::format(" {}/{}/7 {}/{}/9", O, S, S, O);
     CHECK(to_text(Message{DropMessage{{generation, 3}, selected}}) == "drop " + G + " 3" + selected_words);
     CHECK(to_text(Message{ReleaseMessage{{generation, 3}, selected}}) == "release " + G + " 3" + selected_words);
+    CHECK(to_text(Message{RedirectMessage{DeviceNumber{253, 4}, std::chrono::seconds(1), {{8, 1}}}}) ==
+          "redirect 253:4 1000 8:1");
+    CHECK(to_text(Message{DirectMessage{}}) == "direct");
     CHECK(to_text(Message{PointsMessage{0}}) == "points 0");
     CHECK(to_text(Message{ChangedMessage{generation, 1, std::nullopt, 0_s}}) == "changed " + G + " 1 now 0");
     CHECK(to_text(Message{ChangedMessage{generation, 1, 2, 64_s}}) == "changed " + G + " 1 2 64");

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+
+#include "catch.h"
+#include "world.h"
+
+#include "ops/endpoint.h"
+#include "ops/recover.h"
+
+using namespace dmsnap;
+using namespace dmsnap::test;
+
+namespace {
+
+constexpr std::chrono::milliseconds deadline{10000};
+const std::string mirror = "0 4096 mirror core 1 1024 2 @base@ 0 8:112 0\n";
+
+Plan redirect(World& world, const std::string& text = mirror)
+{
+    const Candidate candidate = world.candidate();
+    return plan_redirect(world.machine(), candidate, U, parse_endpoint_table(text, candidate, U), deadline);
+}
+
+World redirected(const std::string& text = mirror)
+{
+    World world = disk_world();
+    REQUIRE(world.run(redirect(world, text)).done());
+    return world;
+}
+
+template <typename Call> Error error_of(Call call)
+{
+    try {
+        call();
+    } catch (const Error& error) {
+        return error;
+    }
+    throw std::runtime_error("no error");
+}
+
+} // namespace
+
+TEST_CASE("a table in a device's place begins and ends with one that does nothing", "[plan]")
+{
+    World world = disk_world();
+    const std::string before = world.state();
+    const Plan plan = redirect(world);
+    CHECK(
+        to_text(plan) ==
+        "create  dmsnap-base-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-base  0 4096 interpose-base 8:1 0\n"
+        "create  dmsnap-end-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-end  "
+        "0 4096 linear @dmsnap-base-aaaaaaaa 0\n"
+        "sync    /home\n"
+        "message dmsnap-base-aaaaaaaa  redirect @dmsnap-end-aaaaaaaa 10000 253:0\n"
+        "load    dmsnap-end-aaaaaaaa  0 4096 mirror core 1 1024 2 @dmsnap-base-aaaaaaaa 0 8:112 0\n"
+        "resume  dmsnap-end-aaaaaaaa\n");
+    REQUIRE(world.run(plan).done());
+    const Machine machine = world.machine();
+    REQUIRE(machine.endpoints.size() == 1);
+    const EndpointState* endpoint = machine.find_endpoint({8, 1});
+    REQUIRE(endpoint != nullptr);
+    CHECK(endpoint->takes_bios);
+    CHECK(plan_recover(machine).repairs.empty());
+    CHECK(plan_recover(machine).in_the_way.empty());
+
+    const std::string base = world.dm.info(DmName("dmsnap-base-aaaaaaaa"))->number.text();
+    const Plan back = plan_direct(*endpoint);
+    CHECK(to_text(back) == "load    dmsnap-end-aaaaaaaa  0 4096 linear " + base +
+                               " 0\n"
+                               "resume  dmsnap-end-aaaaaaaa\n"
+                               "message dmsnap-base-aaaaaaaa  direct\n"
+                               "remove  dmsnap-end-aaaaaaaa\n"
+                               "remove  dmsnap-base-aaaaaaaa\n");
+    REQUIRE(world.run(back).done());
+    CHECK(world.state() == before);
+}
+
+TEST_CASE("a table is refused before anything is done", "[plan]")
+{
+    World world = disk_world();
+    const std::string before = world.state();
+    for (const char* text : {"", "0 4096 zero\n", "0 4095 linear @base@ 0\n", "0 8192 linear @base@ 0\n",
+             "8 4088 linear @base@ 0\n", "0 8 linear @base@ 0\n16 4080 linear @base@ 16\n", "x 4096 linear @base@ 0\n",
+             "0 4096 linear @base@ 0\n", "# 0 4096 linear @base@ 0\n"}) {
+        INFO(text);
+        CHECK(error_of([&] { redirect(world, text); }).fault() == Fault::usage);
+    }
+    CHECK_NOTHROW(redirect(world, "\n# a comment\n0 8 linear @base@ 0\n8 4088 linear @base@ 8\n"));
+    CHECK(world.state() == before);
+}
+
+TEST_CASE("two things cannot stand in one place", "[plan]")
+{
+    World world = redirected();
+    CHECK(error_of([&] { redirect(world); }).reason() == "another table stands in the place of 8:1");
+    CHECK(error_of([&] { plan_attach(world.machine(), world.candidate(), R); }).reason() ==
+          "another table stands in the place of 8:1");
+    World attached = disk_world();
+    REQUIRE(attached.run(plan_attach(attached.machine(), attached.candidate(), U)).done());
+    CHECK(error_of([&] { redirect(attached); }).reason() == "it is attached for snapshots and changes");
+}
+
+TEST_CASE("a device is put back only if it has all data", "[plan]")
+{
+    const auto put_back = [](World& world) {
+        const Machine machine = world.machine();
+        return plan_direct(machine.endpoints.at(0));
+    };
+    for (const char* text : {"0 4096 delay @base@ 0 0 @base@ 0 100\n", "0 4096 delay @base@ 0 500\n",
+             "0 4096 mirror core 1 1024 2 8:112 0 @base@ 0\n"}) {
+        INFO(text);
+        World world = redirected(text);
+        CHECK_NOTHROW(put_back(world));
+    }
+    for (const char* text :
+        {"0 2048 linear @base@ 2048\n2048 2048 linear @base@ 0\n", "0 4096 delay @base@ 0 0 8:112 0 1\n",
+            "0 4096 striped 2 128 @base@ 0 8:112 0\n", "0 4096 crypt aes 00 0 @base@ 0\n"}) {
+        INFO(text);
+        World world = redirected(text);
+        CHECK(
+            error_of([&] { put_back(world); }).reason().starts_with("the table in its place may have data elsewhere"));
+    }
+    World syncing = redirected("0 4096 mirror core 1 1024 2 8:112 0 @base@ 0\n");
+    syncing.dm.mirror_status = "2/4 1 AA 1 core";
+    CHECK(error_of([&] { put_back(syncing); }).reason().starts_with("the table in its place"));
+    World first = redirected();
+    first.dm.mirror_status = "2/4 1 AA 1 core";
+    CHECK_NOTHROW(put_back(first));
+    first.dm.mirror_status = "2/4 1 DA 1 core";
+    CHECK(error_of([&] { put_back(first); }).reason().starts_with("the table in its place"));
+}
+
+TEST_CASE("whatever fails while a table is put in a device's place, it ends where it began", "[plan]")
+{
+    World whole = disk_world();
+    const unsigned before = whole.dm.trouble.calls();
+    REQUIRE(whole.run(redirect(whole)).done());
+    for (unsigned call = 1; call <= whole.dm.trouble.calls() - before; ++call)
+        for (Trouble::When when : {Trouble::When::before, Trouble::When::after}) {
+            INFO("call " << call);
+            World world = disk_world();
+            const std::string state = world.state();
+            const Plan plan = redirect(world);
+            world.dm.trouble.fail_at(world.dm.trouble.calls() + call, when);
+            const Outcome outcome = world.run(plan);
+            if (outcome.done()) { // the kernel did it all, and only said that it had not
+                CHECK(when == Trouble::When::after);
+                continue;
+            }
+            CHECK(outcome.undone());
+            CHECK(world.state() == state);
+            CHECK(world.dm.endpoints.empty());
+        }
+}

@@ -1,0 +1,105 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+#
+# A raid1 in the place of a mounted, busy partition: one command puts it there, another takes it away; whoever tries
+# something else meanwhile is told why not.
+
+set -euo pipefail
+
+disk=$DMSNAP_TEST_ORIGIN
+other=$DMSNAP_TEST_SPARE
+part=${disk}1
+
+clean_up() {
+    local status=$?
+    set +e
+    kill "$load"
+    wait "$load"
+    umount /mnt
+    dmsnap detach --force --yes "$part"
+    partx --delete "$disk"
+    exit $status
+} >/dev/null 2>&1
+
+load=
+trap clean_up EXIT
+
+# refused STATUS REASON COMMAND...
+refused() {
+    local status=0 expected=$1 reason=$2
+    shift 2
+    "$@" >/tmp/said 2>&1 || status=$?
+    cat /tmp/said
+    [ "$status" = "$expected" ] && grep -q "$reason" /tmp/said
+}
+
+state() { dmsetup table && dmsetup info -c --noheadings -o name,attr,uuid; }
+
+in_sync() {
+    # shellcheck disable=SC2016  # for the inner shell
+    timeout 200 sh -c 'until dmsetup status --target mirror | awk "{ split(\$8, a, \"/\"); exit a[1] != a[2] }"; do sleep 0.2; done'
+}
+
+printf '%s\n' 'label: gpt' 'start=2048, size=196608' 'start=198656, size=65536' | sfdisk --quiet --wipe always "$disk"
+udevadm settle
+mkfs.ext4 -q "$part"
+mount "$part" /mnt
+fio --name=load --directory=/mnt --size=16m --rw=randrw --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
+    --direct=1 --ioengine=libaio --iodepth=8 --fsync=32 --time_based --runtime=900 --output=/tmp/fio &
+load=$!
+length=$(blockdev --getsz "$part")
+uuid=$(blkid -s UUID -o value "$part")
+before=$(state)
+
+echo "== tables that are none, or none for this device"
+echo "0 $length linear $other 0" >/tmp/table
+refused 3 "does not name @base@" dmsnap attach --table /tmp/table "$part"
+echo "0 $((length - 8)) mirror core 1 1024 2 @base@ 0 $other 0" >/tmp/table
+refused 3 "sectors long" dmsnap attach --table /tmp/table "$part"
+echo "0 $length mirror nonsense @base@ $other" >/tmp/table
+refused 5 "load its table" dmsnap attach --table /tmp/table "$part"
+refused 5 "No such file" dmsnap attach --table /tmp/none "$part"
+refused 3 "no sense with --table" dmsnap attach --table /tmp/table --via hook "$part"
+[ "$(state)" = "$before" ]
+
+echo "== a mirror in its place"
+table="0 $length mirror core 1 1024 2 @base@ 0 $other 0"
+echo "$table" | dmsnap attach --dry-run --table - "$part"
+[ "$(state)" = "$before" ]
+echo "$table" | dmsnap attach --table - "$part"
+dmsnap status "$part"
+dmsnap status --reportformat json | grep '"via": *"endpoint"'
+dmsnap recover
+[ "$(dmsnap check)" = "" ]
+[ "$(readlink -f "/dev/disk/by-uuid/$uuid")" = "$part" ]
+in_sync
+fsfreeze -f /mnt
+cmp -n $((length * 512)) /dev/mapper/dmsnap-base-* "$other"
+fsfreeze -u /mnt
+
+echo "== what cannot be done meanwhile"
+refused 5 "another table stands in the place" dmsnap checkpoint -n c1 "$part"
+refused 5 "another table stands in the place" dmsnap attach "$disk"
+echo "$table" >/tmp/table
+refused 5 "another table stands in the place" dmsnap attach --table /tmp/table "$part"
+end=$(basename /dev/mapper/dmsnap-end-*)
+echo "0 $length linear $other 0" | dmsetup load "$end"
+dmsetup resume "$end"
+refused 5 "may have data elsewhere" dmsnap detach "$part"
+base=$(dmsetup info -c --noheadings -o major,minor "$(basename /dev/mapper/dmsnap-base-*)")
+echo "0 $length mirror core 1 1024 2 $other 0 $base 0" | dmsetup load "$end"
+dmsetup resume "$end"
+in_sync
+
+echo "== and back"
+dmsnap detach "$part"
+udevadm settle
+[ "$(state)" = "$before" ]
+kill -0 "$load"
+kill -INT "$load"
+wait "$load" || true # it tells of the signal
+grep 'err= 0' /tmp/fio
+load=
+umount /mnt
+e2fsck -fn "$part"

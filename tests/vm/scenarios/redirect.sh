@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+#
+# The module's own side of a redirect, by dmsetup: a partition that is mounted and at work gets a mirror in its place, runs
+# on the other disk alone, and comes back; both copies are compared block by block.
+
+set -euo pipefail
+
+disk=$DMSNAP_TEST_ORIGIN
+other=$DMSNAP_TEST_SPARE
+part=${disk}1
+
+clean_up() {
+    local status=$?
+    set +e
+    kill "$load"
+    wait "$load"
+    umount /mnt
+    dmsetup message red-base 0 direct
+    for device in red-end red-base red-base-2; do
+        dmsetup remove --retry "$device"
+    done
+    partx --delete "$disk"
+    exit $status
+} >/dev/null 2>&1
+
+load=
+trap clean_up EXIT
+
+number() { stat -L -c '%Hr:%Lr' "$1"; }
+
+# endpoint TABLE: it gets another table, as device-mapper does that.
+endpoint() {
+    echo "$1" | dmsetup load red-end
+    dmsetup resume --nolockfs red-end
+}
+
+in_sync() {
+    # shellcheck disable=SC2016  # for the inner shell
+    timeout 200 sh -c 'until dmsetup status red-end | awk "{ split(\$7, a, \"/\"); exit a[1] != a[2] }"; do sleep 0.2; done'
+}
+
+# Sectors that a device has read and written.
+traffic() { awk '{ print $3 + $7 }' "/sys/class/block/${1#/dev/}/stat"; }
+
+refused() {
+    if "$@"; then
+        echo "not refused: $*"
+        exit 1
+    fi
+}
+
+echo "== a partition that is mounted and written to"
+printf '%s\n' 'label: gpt' 'start=2048, size=196608' 'start=198656, size=65536' | sfdisk --quiet --wipe always "$disk"
+udevadm settle
+mkfs.ext4 -q "$part"
+mount "$part" /mnt
+fio --name=load --directory=/mnt --size=16m --rw=randrw --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
+    --direct=1 --ioengine=libaio --iodepth=8 --fsync=32 --time_based --runtime=900 --output=/tmp/fio &
+load=$!
+
+echo "== an endpoint in its place"
+length=$(blockdev --getsz "$part")
+dmsetup create red-base --table "0 $length interpose-base $(number "$part") 0"
+base=$(number /dev/mapper/red-base)
+dmsetup create red-end --table "0 $((length - 8)) linear $base 0"
+refused dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 "$(number "$part")"
+endpoint "0 $length linear $base 0"
+for words in "redirect" "redirect 1:1" "redirect x 10000 -" "redirect $base 10000 -" "redirect $base 0 -" "direct now" "x"; do
+    # shellcheck disable=SC2086  # words
+    refused dmsetup message red-base 0 $words
+done
+dmsetup status red-base | grep ' -$'
+dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 "$(number "$part")"
+dmsetup status red-base | grep " $(number /dev/mapper/red-end)\$"
+dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 - # is so
+refused dmsetup remove red-end
+refused dmsetup remove red-base
+refused rmmod dm-interpose
+end=$(readlink -f /dev/mapper/red-end)
+before=$(traffic "$end")
+sleep 2
+[ "$(traffic "$end")" -gt "$before" ]
+kill -0 "$load"
+
+echo "== nobody else takes what it covers"
+dmsetup create red-base-2 --table "0 $(blockdev --getsz "$disk") interpose-base $(number "$disk") 0"
+refused dmsetup message red-base-2 0 redirect "$(number /dev/vde)" 1000 -
+dmsetup remove red-base-2
+refused dmsnap checkpoint -n c1 "$part"
+
+echo "== reads and writes through the disk"
+fsfreeze -f /mnt
+dd if="$part" of=/tmp/direct bs=1M count=1 skip=95 iflag=direct status=none
+dd if="$disk" of=/tmp/whole bs=1M count=1 skip=96 iflag=direct status=none
+fsfreeze -u /mnt
+cmp /tmp/direct /tmp/whole
+dd if="$disk" of=/dev/null bs=96k count=1 skip=$((198656 / 192)) iflag=direct status=none # over a border
+refused dd if=/dev/zero of="$disk" bs=96k count=1 seek=$((198656 / 192)) oflag=direct status=none
+dd if=/dev/zero of="${disk}2" bs=1M count=1 oflag=direct status=none
+
+echo "== a mirror in its place"
+endpoint "0 $length mirror core 1 1024 2 $base 0 $(number "$other") 0"
+in_sync
+kill -0 "$load"
+fsfreeze -f /mnt
+cmp -n $((length * 512)) "/dev/mapper/red-base" "$other"
+fsfreeze -u /mnt
+
+echo "== the other disk alone: the first one carries no I/O"
+endpoint "0 $length linear $(number "$other") 0"
+before=$(traffic "$part")
+sleep 3
+[ "$(traffic "$part")" = "$before" ]
+kill -0 "$load"
+echo kept >/mnt/kept
+sync
+
+echo "== and back"
+endpoint "0 $length mirror core 1 1024 2 $(number "$other") 0 $base 0"
+in_sync
+endpoint "0 $length linear $base 0"
+dmsetup message red-base 0 direct
+dmsetup status red-base | grep ' -$'
+timeout 60 sh -c 'until dmsetup remove red-end 2>/dev/null; do sleep 0.2; done'
+dmsetup remove --retry red-base
+before=$(traffic "$part")
+sleep 2
+[ "$(traffic "$part")" -gt "$before" ]
+
+echo "== writes go on while it goes and comes"
+for _ in 1 2 3 4 5; do
+    dmsetup create red-base --table "0 $length interpose-base $(number "$part") 0"
+    dmsetup create red-end --table "0 $length linear $(number /dev/mapper/red-base) 0"
+    dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 "$(number "$part")"
+    dmsetup message red-base 0 direct
+    timeout 60 sh -c 'until dmsetup remove red-end 2>/dev/null; do sleep 0.2; done'
+    dmsetup remove --retry red-base
+done
+kill -0 "$load"
+kill -INT "$load"
+wait "$load" || true # it tells of the signal
+grep 'err= 0' /tmp/fio
+load=
+grep kept /mnt/kept
+umount /mnt
+e2fsck -fn "$part"
+rmmod dm-interpose
+modprobe dm-interpose
