@@ -243,6 +243,15 @@ static int message_redirect(struct interpose_base *base, char **args)
 	return r ?: interpose_redirect(base, base_disk(base), endpoint, &request);
 }
 
+/* direct <deadline ms> */
+static int message_direct(struct interpose_base *base, const char *word)
+{
+	unsigned int deadline_ms;
+	int r = interpose_parse_deadline(word, &deadline_ms);
+
+	return r ?: interpose_direct(base_disk(base), deadline_ms);
+}
+
 /* Memory comes without waiting for the live device's writes, which may wait for us. */
 static int base_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 			unsigned int maxlen)
@@ -253,8 +262,8 @@ static int base_message(struct dm_target *ti, unsigned int argc, char **argv, ch
 
 	if (argc == 4 && !strcmp(argv[0], INTERPOSE_MSG_REDIRECT))
 		r = message_redirect(base, argv + 1);
-	else if (argc == 1 && !strcmp(argv[0], INTERPOSE_MSG_DIRECT))
-		r = interpose_direct(base_disk(base));
+	else if (argc == 2 && !strcmp(argv[0], INTERPOSE_MSG_DIRECT))
+		r = message_direct(base, argv[1]);
 	memalloc_noio_restore(noio);
 	return r;
 }

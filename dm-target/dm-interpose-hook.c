@@ -29,6 +29,8 @@
 #define AWAIT_PAUSE_MS 1000
 
 DEFINE_MUTEX(interpose_hooks_mutex);
+static atomic_t nr_ending; /* hooks that were retired, and are not freed yet */
+static DECLARE_WAIT_QUEUE_HEAD(none_ending);
 
 /* The gap */
 
@@ -101,6 +103,7 @@ static void put_handle(struct file **handle)
 
 void interpose_hook_free(struct interpose_hook *hook)
 {
+	put_handle(&hook->through_handle);
 	put_handle(&hook->top_handle);
 	put_handle(&hook->live_handle);
 	if (hook->origin) {
@@ -128,13 +131,27 @@ static void await_let_go(struct interpose_origin *origin)
 	} while (r);
 }
 
+static void hook_ended(void)
+{
+	if (atomic_dec_and_test(&nr_ending))
+		wake_up_all(&none_ending);
+}
+
+/* Gives all that were retired, whosever they are, time to be freed.  Context: sleeps up to @deadline_ms. */
+void interpose_hook_await_ended(unsigned int deadline_ms)
+{
+	wait_event_killable_timeout(none_ending, !atomic_read(&nr_ending),
+				    msecs_to_jiffies(deadline_ms));
+}
+
 /* The last write that it turned has ended.  The module's end waits for this work. */
 static void free_work(struct work_struct *work)
 {
 	struct interpose_hook *hook = container_of(work, struct interpose_hook, free_work);
 
-	if (hook->uncounted) {
+	if (READ_ONCE(hook->uncounted)) {
 		pr_warn("interpose: its endpoint stays until the machine is restarted: bios without memory to count them went there\n");
+		hook_ended();
 		return;
 	}
 	if (hook->origin)
@@ -143,6 +160,7 @@ static void free_work(struct work_struct *work)
 	synchronize_rcu_tasks();
 	synchronize_rcu();
 	interpose_hook_free(hook);
+	hook_ended();
 }
 
 static void hook_unused(struct percpu_ref *users)
@@ -162,6 +180,10 @@ static int hook_open(struct interpose_hook *hook, dev_t top)
 		return -ENODEV;
 	hook->top_handle = bdev_file_open_by_dev(top, BLK_OPEN_READ, NULL, NULL);
 	if (IS_ERR(hook->top_handle))
+		return -ENODEV;
+	hook->through_handle =
+		bdev_file_open_by_dev(disk_devt(hook->through), BLK_OPEN_READ, NULL, NULL);
+	if (IS_ERR(hook->through_handle))
 		return -ENODEV;
 	hook->live = file_bdev(hook->live_handle);
 	hook->disk = hook->live->bd_disk;
@@ -247,6 +269,7 @@ static int hook_insert_frozen(struct interpose_hook *hook,
 /* After its removal: memory goes with the last of its writes, which nobody needs to wait for. */
 void interpose_hook_retire(struct interpose_hook *hook)
 {
+	atomic_inc(&nr_ending);
 	synchronize_rcu();
 	percpu_ref_kill(&hook->users);
 	interpose_hooked_unwatch();

@@ -22,6 +22,8 @@ struct interpose_hook {
 	struct interpose_origin *origin; /* NULL: a redirect, every bio is turned */
 	struct file *live_handle;
 	struct file *top_handle; /* keeps the top device from being removed */
+	struct file *
+		through_handle; /* and the base device, whose endpoint may stand on something else */
 	struct percpu_ref users; /* the registry, and every bio that was turned */
 	bool uncounted; /* but some, for want of memory: nobody knows when the last of them has ended */
 	struct work_struct free_work;
@@ -34,6 +36,7 @@ struct interpose_hook *interpose_hook_alloc(struct gendisk *through, dev_t top);
 void interpose_hook_free(struct interpose_hook *hook);
 int interpose_hook_drain(const struct interpose_hook *hook, ktime_t deadline);
 void interpose_hook_retire(struct interpose_hook *hook);
+void interpose_hook_await_ended(unsigned int deadline_ms);
 
 /* dm-interpose-hooked.c; context of all: interpose_hooks_mutex, unless they say otherwise. */
 int interpose_hooked_watch(void);

@@ -28,6 +28,8 @@
 #define HOOK_BITS 6
 /* Writes that can be wrapped when there is no memory, of all origins. */
 #define HOOKED_RESERVE 256
+/* Behind the end of any device. */
+#define NO_SECTOR ((sector_t)1 << 54)
 /* Wrappers that a processor keeps at hand. */
 #define HOOKED_SPARE_MAX 32
 
@@ -332,18 +334,20 @@ static bool first_on_disk(struct bio *bio, sector_t *first)
 	return true;
 }
 
-/* Whether all that is flushed on its device lies in the area. */
+/*
+ * Whether a flush is meant for the area as well: also that of a disk, or of a device that has grown.  The base hands it on to
+ * all of the disk; of several redirects on one disk the first one found gets it.
+ */
 static bool flushes_area(const struct interpose_hook *hook, const struct bio *bio)
 {
-	const struct block_device *bdev = bio->bi_bdev;
+	sector_t start = bio->bi_bdev->bd_start_sect;
 
-	return bdev->bd_start_sect >= hook->first &&
-	       bdev->bd_start_sect + bdev_nr_sectors(bio->bi_bdev) <= hook->end;
+	return start < hook->end && start + bdev_nr_sectors(bio->bi_bdev) > hook->first;
 }
 
 /*
  * Where a bio for the area of a redirect begins on the disk.  A write over a border belongs to nobody who may write there:
- * it gets a place behind the endpoint's end, and so is failed.  A read over a border may be a look at the whole disk.
+ * it gets a place that no device has, and so is failed.  A read over a border may be a look at the whole disk.
  * Return: false if it goes as it is.
  */
 static bool redirect_first(const struct interpose_hook *hook, struct bio *bio, sector_t *first)
@@ -361,7 +365,7 @@ static bool redirect_first(const struct interpose_hook *hook, struct bio *bio, s
 		return false;
 	if (*first >= hook->first && end <= hook->end)
 		return true;
-	*first = hook->end;
+	*first = hook->first + NO_SECTOR;
 	return op_is_write(bio_op(bio));
 }
 
@@ -378,7 +382,8 @@ static bool redirect_bio(struct interpose_hook *hook, struct bio *bio)
 		hook_wrap(hook, bio, write, false);
 	else
 		WRITE_ONCE(hook->uncounted, true);
-	bio->bi_opf &= ~REQ_NOWAIT; /* which not every endpoint can do */
+	/* Not every endpoint can do the one; a suspended one fails the other. */
+	bio->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD);
 	hook_turn(hook, bio, first);
 	return true;
 }
@@ -400,7 +405,8 @@ static void hook_look(struct bio *bio)
 		/* Whatever reads it after that, such as udev: what it gets back may be something else. */
 		if (hook_shrunk(hook) && !READ_ONCE(hook->origin->gone))
 			interpose_origin_forsake(hook->origin);
-		if (!op_is_write(bio_op(bio)) || !bio_sectors(bio) || !first_on_disk(bio, &first) ||
+		/* Another area of the same disk may be a redirect's. */
+		if (op_is_write(bio_op(bio)) && bio_sectors(bio) && first_on_disk(bio, &first) &&
 		    hook_bio(hook, bio, first))
 			return;
 	}

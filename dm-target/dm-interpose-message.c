@@ -209,7 +209,8 @@ static int parse_data(const char *word, struct interpose_label *label)
 	return hex2bin(label->data, word, label->data_bytes);
 }
 
-static int parse_deadline(const char *word, unsigned int *ms)
+/* Milliseconds. */
+int interpose_parse_deadline(const char *word, unsigned int *ms)
 {
 	u64 number;
 
@@ -271,7 +272,7 @@ static int parse_freeze(char *word, struct interpose_freeze_list *list, u32 *mas
 /* "<deadline ms>", "<freeze list>|-"; the words are written to. */
 int interpose_parse_hook(char **args, struct interpose_hook_request *request)
 {
-	int r = parse_deadline(args[0], &request->deadline_ms);
+	int r = interpose_parse_deadline(args[0], &request->deadline_ms);
 	u32 all;
 
 	request->freeze.nr = 0;
@@ -306,7 +307,7 @@ static int parse_take(struct interpose *ip, char **args, struct interpose_take_r
 	r = r ?: parse_kind(args[1], &request->snapshot);
 	r = r ?: parse_name(args[2], &request->label);
 	r = r ?: parse_data(args[3], &request->label);
-	r = r ?: parse_deadline(args[4], &request->deadline_ms);
+	r = r ?: interpose_parse_deadline(args[4], &request->deadline_ms);
 	r = r ?: parse_freeze(args[5], &request->freeze, &first->freeze);
 	if (args[6])
 		r = r ?: parse_tags(args[6], &request->label);
@@ -405,7 +406,7 @@ static int message_hook(struct interpose *ip, char **args, struct answer *answer
 static int message_unhook(struct interpose *ip, char **args, struct answer *answer)
 {
 	unsigned int deadline_ms;
-	int r = parse_deadline(args[0], &deadline_ms);
+	int r = interpose_parse_deadline(args[0], &deadline_ms);
 
 	return r ?: interpose_unhook(ip->origin, deadline_ms);
 }

@@ -19,9 +19,9 @@ static int insert_drained(struct interpose_base *base, struct interpose_hook *ho
 	struct interpose_area area;
 	int r;
 
-	interpose_base_hold(base, true);
 	interpose_hooked_add(hook);
 	synchronize_rcu_tasks();
+	interpose_base_hold(base, true);
 	r = interpose_hook_drain(hook, deadline);
 	if (!r && interpose_base_area(hook->through, &area))
 		r = -ESTALE;
@@ -90,11 +90,11 @@ int interpose_redirect(struct interpose_base *base, struct gendisk *through, dev
 
 /**
  * interpose_direct() - they go as they did before
- * Those that were turned may still be in the endpoint: it stays open until the last has come back.
- * Context: a message; sleeps.
+ * Those that were turned may still be in the endpoint, which stays open until the last has come back: that is given time.
+ * Context: a message; sleeps up to @deadline_ms.
  * Return: 0, also if there was no redirect.
  */
-int interpose_direct(const struct gendisk *through)
+int interpose_direct(const struct gendisk *through, unsigned int deadline_ms)
 {
 	struct interpose_hook *hook;
 
@@ -105,6 +105,7 @@ int interpose_direct(const struct gendisk *through)
 		interpose_hook_retire(hook);
 	}
 	mutex_unlock(&interpose_hooks_mutex);
+	interpose_hook_await_ended(deadline_ms);
 	return 0;
 }
 

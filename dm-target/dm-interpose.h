@@ -311,7 +311,7 @@ dev_t interpose_hook_device(const struct interpose_origin *origin);
 /* dm-interpose-redirect.c */
 int interpose_redirect(struct interpose_base *base, struct gendisk *through, dev_t endpoint,
 		       const struct interpose_hook_request *request);
-int interpose_direct(const struct gendisk *through);
+int interpose_direct(const struct gendisk *through, unsigned int deadline_ms);
 dev_t interpose_endpoint(const struct gendisk *through);
 
 /* dm-interpose-hooked.c */
@@ -376,6 +376,7 @@ void interpose_image_unpark(struct interpose_origin *origin);
 
 /* dm-interpose-message.c */
 int interpose_parse_dev(char *word, dev_t *dev);
+int interpose_parse_deadline(const char *word, unsigned int *ms);
 int interpose_parse_hook(char **args, struct interpose_hook_request *request);
 int interpose_message(struct dm_target *ti, unsigned int argc, char **argv, char *result,
 		      unsigned int maxlen);

@@ -43,6 +43,8 @@ Problems problems_of(const Machine& machine, const std::string& spec)
     const BlockDevice block = resolve(spec);
     if (const OriginState* origin = find_attached(machine, block))
         return find_problems(machine, origin);
+    if (const EndpointState* endpoint = machine.find_endpoint(block.number))
+        return find_problems_of(machine, *endpoint);
     Problems problems = {{block.name(), "it is not attached", "dmsnap attach, and a full backup"}};
     add(problems, find_orphans(machine));
     return problems;

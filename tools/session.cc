@@ -304,10 +304,11 @@ const OriginState* find_attached(const Machine& machine, const BlockDevice& bloc
         if (const Error* error = machine.why_unread(DmName(block.dm_name)))
             throw *error;
     const OriginState* origin = machine.find(block.number);
-    // It may be below a top that could not be read.
+    // It may be below a device of ours that could not be read.
     for (const Error& error : machine.unread)
-        if (origin == nullptr && error.subject().starts_with("dmsnap-top-"))
-            throw error;
+        for (const char* begin : {"dmsnap-top-", "dmsnap-base-", "dmsnap-end-"})
+            if (origin == nullptr && error.subject().starts_with(begin))
+                throw error;
     return origin;
 }
 
@@ -319,6 +320,9 @@ BlockDevice resolve_live(const Machine& machine, const std::string& spec)
         for (const OriginState& origin : machine.origins)
             if (origin.pulled() && (spec == origin.device().text() || spec == origin.number().text()))
                 return *origin.live;
+        for (const EndpointState& endpoint : machine.endpoints)
+            if (endpoint.live && (spec == endpoint.device().text() || spec == endpoint.live->number.text()))
+                return *endpoint.live;
         throw;
     }
 }

@@ -201,9 +201,9 @@
  *     meanwhile, as with take, and writes that came before end.  EBUSY: the live device overlaps one that has a hook or
  *     another endpoint; EINVAL: another length, or words that make no sense; ENODEV, EOPNOTSUPP, ETIMEDOUT, ECANCELED, ESTALE,
  *     ENOMEM as with hook.  No answer.
- * direct
+ * direct <deadline ms>
  *     They go as they did before.  The endpoint, which must map the base one to one again, can be removed as soon as those in
- *     it have come back.  No answer.
+ *     it have come back, which is waited for, up to the deadline.  No answer.
  */
 #define INTERPOSE_MSG_REDIRECT "redirect"
 #define INTERPOSE_MSG_DIRECT "direct"

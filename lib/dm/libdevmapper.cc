@@ -366,6 +366,9 @@ public:
         const DmSession session;
         Task task(DM_DEVICE_RESUME, name, "resume it");
         task.require(dm_task_skip_lockfs(task.get()));
+        // A mirror that has lost a leg fails the writes it holds, unless it may hand them on to the next table.
+        if (visibility == Visibility::private_device)
+            task.require(dm_task_no_flush(task.get()));
         task.run_with_udev(visibility, note_, see_kernel_log);
     }
 

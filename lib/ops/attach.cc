@@ -194,6 +194,11 @@ void require_no_overlap(const Machine& machine, const Candidate& candidate)
                     ? fmt::format("its disk {} is attached, and it with that", origin.device().text())
                     : fmt::format("its partition {} is attached", origin.device().text()),
                 fmt::format("dmsnap detach {} first", shell_word(origin.device().text())));
+}
+
+/// Below a table that stands in its place, or in that of its disk or of a part of it, it is not what its users see.
+void require_no_endpoint(const Machine& machine, const Candidate& candidate)
+{
     for (const EndpointState& endpoint : machine.endpoints)
         if (endpoint.live &&
             (candidate.block.number == endpoint.live->number || candidate.block.disk == endpoint.live->number ||
@@ -427,6 +432,7 @@ void require_hookable(const Machine& machine, const Candidate& candidate)
             fmt::format("dmsetup resume {}, once you know who suspended it", candidate.freeze.suspended.front()));
     require_freezable(candidate, attaching);
     require_no_overlap(machine, candidate);
+    require_no_endpoint(machine, candidate);
 }
 
 void require_carries_no_store(const Machine& machine, const Candidate& candidate)
@@ -454,6 +460,7 @@ Attachment plan_attachment(
 {
     if (auto present = present_attachment(machine, candidate, wish))
         return std::move(*present);
+    require_no_endpoint(machine, candidate);
     const bool by_hook = may_use_hook(candidate, wish.via) && !(wish.via == Via::automatic && stays_tabled(candidate));
     if (by_hook)
         require_hookable(machine, candidate);

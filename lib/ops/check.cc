@@ -114,6 +114,16 @@ void add_gone(Problems& found, const OriginState& gone)
 
 } // namespace
 
+Problems find_problems_of(const Machine& machine, const EndpointState& endpoint)
+{
+    Problems all = find_problems(machine);
+    std::erase_if(all, [&](const Problem& problem) {
+        return problem.device != endpoint.device().text() && problem.device != endpoint.name().text() &&
+               (!endpoint.base || problem.device != endpoint.base->info.name.text());
+    });
+    return all;
+}
+
 Problems find_orphans(const Machine& machine)
 {
     Problems all = find_problems(machine);

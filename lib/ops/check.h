@@ -13,6 +13,9 @@ namespace dmsnap {
 /// nothing that is another attached device's.
 std::vector<Problem> find_problems(const Machine& machine, const OriginState* only = nullptr);
 
+/// Of these, what is with a device in whose place a table stands.
+std::vector<Problem> find_problems_of(const Machine& machine, const EndpointState& endpoint);
+
 /// Of these, what is no attached device's: what a dead command has left, for one.
 std::vector<Problem> find_orphans(const Machine& machine);
 

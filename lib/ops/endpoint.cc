@@ -15,31 +15,65 @@ namespace {
 
 constexpr const char* attaching = "attach a table in its place";
 
-Table one_to_one(const DeviceRef& base, Sectors size) { return {{Sectors{0}, size, Linear{base, Sectors{0}}}}; }
-
-Error bad_table(std::string reason, std::string next_step)
+/// In two lines, as nobody else would write it: that is how it is known for dmsnap's.
+Table idle_table(const DeviceRef& base, Sectors size)
 {
-    return Error("table", "use it", std::move(reason), std::move(next_step)).as(Fault::usage);
+    const Sectors first{std::min<std::uint64_t>(8, size.count - 1)};
+    return {{Sectors{0}, first, Linear{base, Sectors{0}}}, {first, size - first, Linear{base, first}}};
 }
 
-/// Without comments and empty lines; dmsetup takes both.
-std::string lines_of_table(std::string_view text)
+Error bad_table(const Candidate& candidate, std::string reason, std::string next_step)
 {
-    std::string result;
+    return Error(candidate.block.name(), attaching, std::move(reason), std::move(next_step)).as(Fault::usage);
+}
+
+/// A line of a user's, the base being called by its name.
+std::string with_base(std::string_view line, const DmName& base)
+{
+    std::string text;
+    for (std::string_view word : words(line))
+        text += fmt::format(
+            "{}{}", text.empty() ? "" : " ", word == base_word ? to_text(DeviceRef(base)) : std::string(word));
+    return text;
+}
+
+/// Without comments and empty lines; dmsetup takes both.  No line is told to anybody: it may have a key.
+Table parse_lines(std::string_view text, const Candidate& candidate, const DmName& base)
+{
+    Table table;
+    std::size_t number = 0;
     for (std::string_view line : lines(text)) {
+        ++number;
         const auto all = words(line);
-        if (!all.empty() && !all.front().starts_with('#'))
-            result += std::string(line) + "\n";
+        if (all.empty() || all.front().starts_with('#'))
+            continue;
+        try {
+            if (std::any_of(line.begin(), line.end(), [](unsigned char c) { return c < ' ' && c != '\t'; }))
+                throw bad_table(candidate, "", "");
+            table.push_back(parse_line(with_base(line, base)));
+        } catch (const Error&) {
+            throw bad_table(candidate, fmt::format("line {} of the table is none", number),
+                "lines as dmsetup takes them: START LENGTH TARGET WORDS");
+        }
     }
-    return result;
+    return table;
 }
 
-std::string with_base(std::string text, const DmName& base)
+/// Whether a table names the base.
+bool names(const Table& table, const DmName& base)
 {
     const std::string name = to_text(DeviceRef(base));
-    for (auto at = text.find(base_word); at != std::string::npos; at = text.find(base_word, at + name.size()))
-        text.replace(at, base_word.size(), name);
-    return text;
+    return std::any_of(table.begin(), table.end(), [&](const TableLine& line) {
+        const std::string text = to_text(line);
+        const auto all = words(text);
+        return std::find(all.begin(), all.end(), name) != all.end();
+    });
+}
+
+bool is_whole(std::string_view ratio)
+{
+    const auto parts = split(ratio, '/');
+    return parts.size() == 2 && parts[0] == parts[1];
 }
 
 /// "2 253:3 253:4 48/48 1 AA 1 core", behind the type: whether all of it is in sync, and whether a leg is alive.
@@ -53,8 +87,7 @@ struct MirrorHealth {
         const auto count = all.size() > 1 ? parse_u64(all[1]).value_or(0) : 0;
         if (all.empty() || all[0] != "mirror" || count == 0 || all.size() < count + 5)
             return;
-        const auto synced = split(all[count + 2], '/');
-        in_sync = synced.size() == 2 && synced[0] == synced[1];
+        in_sync = is_whole(all[count + 2]);
         const std::string_view health = all[count + 4];
         for (std::size_t i = 0; i < count && i < health.size(); ++i)
             legs.emplace_back(all[i + 2], health[i] == 'A');
@@ -71,10 +104,31 @@ bool mirrors_to(const EndpointState& endpoint, const DeviceNumber& base)
     return false;
 }
 
+/// Whether a raid1 of dm-raid has all data on the base: "raid1 N PARAMETER... LEGS META DATA..." is the table, behind its type,
+/// and "raid1 LEGS HEALTH SYNCED/ALL ..." the status.
+bool raid1_keeps_all_on(std::string_view arguments, std::string_view status, const std::string& base)
+{
+    const auto table = words(arguments);
+    const auto state = words(status);
+    const auto parameters = table.size() > 1 ? parse_u64(table[1]).value_or(table.size()) : table.size();
+    if (table.size() < 3 || parameters > table.size() - 3 || table[0] != "raid1" || state.size() < 5 ||
+        !is_whole(state[4]))
+        return false;
+    const std::string_view health = state[3];
+    for (std::size_t leg = 0; leg < health.size(); ++leg)
+        if (const auto at = parameters + 4 + 2 * leg; at < table.size() && table[at] == base)
+            return health[leg] == 'A';
+    return false;
+}
+
 /// Whether what the table has written is all on the base, where it was meant to be.
 bool leaves_all_on_base(const EndpointState& endpoint)
 {
-    if (does_nothing(endpoint, endpoint.table))
+    const DeviceRef number = endpoint.base->info.number;
+    if (std::all_of(endpoint.table.begin(), endpoint.table.end(), [&](const TableLine& line) {
+            const auto* linear = std::get_if<Linear>(&line.target);
+            return linear != nullptr && linear->device == number && linear->offset == line.start;
+        }))
         return true;
     if (endpoint.table.size() != 1)
         return false;
@@ -82,48 +136,58 @@ bool leaves_all_on_base(const EndpointState& endpoint)
     const std::string base = endpoint.base->info.number.text();
     if (other == nullptr)
         return false;
+    if (other->type == "raid")
+        return raid1_keeps_all_on(other->arguments, endpoint.status, base);
     if (other->type == "mirror")
         return mirrors_to(endpoint, endpoint.base->info.number);
     // "DEVICE OFFSET DELAY [DEVICE OFFSET DELAY]"
     const auto all = words(other->arguments);
     return other->type == "delay" && all.size() >= 3 && all[0] == base && all[1] == "0" &&
-           (all.size() == 3 || (all.size() >= 6 && all[3] == base && all[4] == "0"));
+           (all.size() == 3 || (all.size() == 6 && all[3] == base && all[4] == "0"));
 }
 
 } // namespace
 
 bool does_nothing(const EndpointState& endpoint, const Table& table)
 {
-    return endpoint.base && table == one_to_one(endpoint.base->info.number, length(endpoint.table));
+    return endpoint.base && table == idle_table(endpoint.base->info.number, length(endpoint.base->table));
 }
 
 Table parse_endpoint_table(std::string_view text, const Candidate& candidate, const Uuid& redirect)
 {
-    const std::string lines = lines_of_table(text);
-    if (lines.find(base_word) == std::string::npos)
-        throw bad_table(fmt::format("it does not name {}", base_word),
+    const DmName base = base_name(redirect);
+    Table table = parse_lines(text, candidate, base);
+    if (!names(table, base))
+        throw bad_table(candidate, fmt::format("the table does not name {}", base_word),
             fmt::format("put {} where the device itself is to stand", base_word));
-    Table table;
-    try {
-        table = parse_table(with_base(lines, base_name(redirect)));
-    } catch (const Error& error) {
-        throw bad_table(error.what(), "a table as dmsetup takes it: START LENGTH TARGET WORDS");
-    }
     Sectors end{0};
     for (const TableLine& line : table) {
         if (line.start != end)
-            throw bad_table(
-                fmt::format("the line at sector {} does not begin where the one before ends", line.start.count),
+            throw bad_table(candidate,
+                fmt::format("the table's line at sector {} does not begin where the one before ends", line.start.count),
                 "lines without gaps, from sector 0 on");
         end = line.start + line.length;
     }
-    if (table == one_to_one(base_name(redirect), end))
-        throw bad_table("it does nothing", "a table that does something with the device");
     if (end != candidate.block.size)
-        throw bad_table(fmt::format("it is {} sectors long, and {} is {}", end.count, candidate.block.name(),
-                            candidate.block.size.count),
+        throw bad_table(candidate,
+            fmt::format("the table is {} sectors long, and the device {}", end.count, candidate.block.size.count),
             "a table as long as the device");
     return table;
+}
+
+bool copies_over_base(const Table& table, const Uuid& redirect)
+{
+    const std::string base = to_text(DeviceRef(base_name(redirect)));
+    return std::any_of(table.begin(), table.end(), [&](const TableLine& line) {
+        const auto* other = std::get_if<OtherTarget>(&line.target);
+        if (other == nullptr || (other->type != "mirror" && other->type != "raid"))
+            return false;
+        // "LOG N ARGUMENT... LEGS DEVICE OFFSET...", "TYPE N PARAMETER... LEGS META DATA..."
+        const auto all = words(other->arguments);
+        const auto count = all.size() > 1 ? parse_u64(all[1]).value_or(all.size()) : all.size();
+        const auto first = count + (other->type == "mirror" ? 3 : 4);
+        return count >= all.size() || first >= all.size() || all[first] != base;
+    });
 }
 
 Plan plan_redirect(const Machine& machine, const Candidate& candidate, const Uuid& redirect, const Table& table,
@@ -140,17 +204,17 @@ Plan plan_redirect(const Machine& machine, const Candidate& candidate, const Uui
         if (machine.has_name(name))
             throw Error(candidate.block.name(), attaching, name.text() + " exists already", "again");
     const Sectors size = candidate.block.size;
-    const Table nothing = one_to_one(base, size);
+    const Table idle = idle_table(base, size);
     Plan plan = {
         Create{{base, base_uuid(redirect), {{Sectors{0}, size, InterposeBase{candidate.block.number, Sectors{0}}}},
             Visibility::private_device, false}},
-        Create{{endpoint, endpoint_uuid(redirect), nothing, Visibility::private_device, false}},
+        Create{{endpoint, endpoint_uuid(redirect), idle, Visibility::private_device, false}},
     };
     if (!candidate.freeze.mount_points.empty())
         plan.push_back(SyncFilesystems{candidate.freeze.mount_points});
-    plan.push_back(Redirect{base, candidate.block.name(), {endpoint, deadline, candidate.freeze.devices}});
+    plan.push_back(Redirect{base, candidate.block.name(), endpoint, idle, deadline, candidate.freeze.devices});
     plan.push_back(Load{endpoint, table});
-    plan.push_back(Resume{endpoint, nothing, false, Visibility::private_device});
+    plan.push_back(Resume{endpoint, idle, false, Visibility::private_device});
     return plan;
 }
 
@@ -158,7 +222,8 @@ Plan plan_end_redirect(const EndpointState& endpoint)
 {
     Plan plan;
     if (endpoint.takes_bios)
-        plan.push_back(Direct{endpoint.base->info.name});
+        plan.push_back(Direct{endpoint.base->info.name, endpoint.device().text(), endpoint.name(),
+            idle_table(endpoint.base->info.number, length(endpoint.base->table))});
     plan.push_back(Remove{endpoint.as_created()});
     if (endpoint.base)
         plan.push_back(Remove{endpoint.base->as_created()});
@@ -171,24 +236,25 @@ Plan plan_direct(const EndpointState& endpoint)
     const std::string name = shell_word(endpoint.name().text());
     if (!endpoint.base || !endpoint.base->leads_to_live())
         throw Error(device, "detach", "its base has another table by now", "restart the machine");
-    if (endpoint.info.suspended)
-        throw Error(endpoint.name().text(), "detach", "it is suspended",
-            fmt::format("dmsetup resume {}, once you know who suspended it", name));
+    for (const DmInfo* info : {&endpoint.info, &endpoint.base->info})
+        if (info->suspended)
+            throw Error(device, "detach", fmt::format("{} is suspended", info->name.text()),
+                fmt::format("dmsetup resume {}, once you know who suspended it", shell_word(info->name.text())));
     if (endpoint.info.inactive_table)
         throw Error(endpoint.name().text(), "detach", "somebody has loaded another table for it that is not active yet",
             fmt::format("dmsetup clear {}, once you know whose it is", name));
     if (!leaves_all_on_base(endpoint))
         throw Error(device, "detach",
-            fmt::format("the table in its place may have data elsewhere: {}", shown_text(endpoint.table.front())),
-            fmt::format("give {} a table that has all of it on {}, then again", endpoint.name().text(),
-                endpoint.base->info.name.text()));
+            fmt::format("the table in its place may have data elsewhere, or is not in sync yet: {}", endpoint.status),
+            fmt::format(
+                "again once it is in sync, or first dmsetup load and resume for {} a table that has all of it on {}",
+                endpoint.name().text(), endpoint.base->info.name.text()));
     Plan plan;
-    Table nothing = one_to_one(endpoint.base->info.number, length(endpoint.table));
     EndpointState bare = endpoint;
-    bare.table = nothing;
+    bare.table = idle_table(endpoint.base->info.number, length(endpoint.base->table));
     if (!does_nothing(endpoint, endpoint.table)) {
-        plan.push_back(Load{endpoint.name(), std::move(nothing)});
-        plan.push_back(Resume{endpoint.name(), endpoint.table, false, Visibility::private_device});
+        plan.push_back(Load{endpoint.name(), bare.table});
+        plan.push_back(Resume{endpoint.name(), endpoint.table, true, Visibility::private_device});
     }
     append(plan, plan_end_redirect(bare));
     return plan;

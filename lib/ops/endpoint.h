@@ -19,8 +19,11 @@ namespace dmsnap {
 inline constexpr std::string_view base_word = "@base@";
 
 /// A table as dmsetup(8) takes it, with `base_word` for the live device itself.  Throws Error (Fault::usage) if it is none,
-/// does not name the base, or is not as long as the device.
+/// does not name the base, or is not as long as the device; what it says is in no error, for that may be a key.
 Table parse_endpoint_table(std::string_view text, const Candidate& candidate, const Uuid& redirect);
+
+/// Whether a mirror in it would begin with copying something else over the live device.
+bool copies_over_base(const Table& table, const Uuid& redirect);
 
 /// Puts a table in the place of a live device, whose table or none it keeps.  Throws Error with what forbids it.
 Plan plan_redirect(const Machine& machine, const Candidate& candidate, const Uuid& redirect, const Table& table,
@@ -30,7 +33,7 @@ Plan plan_redirect(const Machine& machine, const Candidate& candidate, const Uui
 /// at work on the endpoint.
 Plan plan_direct(const EndpointState& endpoint);
 
-/// Whether the table maps the base one to one, and so does nothing.
+/// Whether the table is the one that an endpoint begins and ends with, which does nothing.
 bool does_nothing(const EndpointState& endpoint, const Table& table);
 
 /// Takes away what a redirect consists of, whatever is there of it.

@@ -45,6 +45,19 @@ const EndpointState* Machine::find_endpoint(DeviceNumber number) const
     return found != endpoints.end() ? &*found : nullptr;
 }
 
+std::set<DeviceNumber> Machine::through_endpoints(std::set<DeviceNumber> below) const
+{
+    for (std::size_t before = 0; before != below.size();) {
+        before = below.size();
+        for (const EndpointState& endpoint : endpoints)
+            if (endpoint.live && below.contains(endpoint.live->number))
+                for (const DeviceRef& device : dmsnap::devices(endpoint.table))
+                    if (const auto* number = std::get_if<DeviceNumber>(&device))
+                        below.insert(*number);
+    }
+    return below;
+}
+
 const OriginState* Machine::find_origin(const Uuid& origin) const
 {
     return find_or_null(origins, [&](const OriginState& o) { return o.line.origin == origin; });

@@ -138,6 +138,8 @@ struct Machine {
     const OriginState* find(DeviceNumber number) const;
     /// By the number of the live device.
     const EndpointState* find_endpoint(DeviceNumber number) const;
+    /// With what the tables in the place of any of these lead to, of which nothing but the tables tells.
+    std::set<DeviceNumber> through_endpoints(std::set<DeviceNumber> below) const;
     /// Nothing if that origin is not in any live table.
     const OriginState* find_origin(const Uuid& origin) const;
     /// Why a device, or what it is to dmsnap, could not be read; nullptr if it could be.

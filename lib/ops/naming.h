@@ -29,7 +29,8 @@ std::string top_uuid(const Uuid& origin);
 /// Whether the uuid is a top's, of whatever origin.
 bool is_top(std::string_view uuid);
 
-/// "dmsnap-end-ID", "DMSNAP-U-end": the endpoint of a redirect, which has the table that stands in a live device's place.
+/// "dmsnap-end-ID", "DMSNAP-U-end": the endpoint of a redirect, which has the table that stands in a live device's
+/// place.
 DmName endpoint_name(const Uuid& redirect);
 std::string endpoint_uuid(const Uuid& redirect);
 /// The redirect an endpoint's uuid speaks of.

@@ -296,10 +296,18 @@ private:
     {
         const bool idle = does_nothing(endpoint, endpoint.table);
         const bool loaded = !endpoint.inactive.empty();
-        if (endpoint.info.suspended) {
-            suspended_by_somebody(endpoint.name());
+        if (!endpoint.base || !endpoint.base->leads_to_live()) {
+            in_the_way(endpoint.name().text(), "its base has another table by now, or is gone", "restart the machine");
             return;
         }
+        for (const DmInfo* info : {&endpoint.info, &endpoint.base->info})
+            if (info->suspended) {
+                suspended_by_somebody(info->name);
+                return;
+            }
+        if (endpoint.live && endpoint.live->size.count != 0 && endpoint.live->size != length(endpoint.base->table))
+            in_the_way(endpoint.device().text(), "it has another size than the table in its place",
+                "dmsnap detach it, then put a new table in its place");
         if (loaded && !idle && !does_nothing(endpoint, endpoint.inactive)) {
             in_the_way(endpoint.name().text(), "somebody has loaded another table for it that is not active yet",
                 fmt::format("dmsetup clear {}, once you know whose it is", shell_word(endpoint.name().text())));
@@ -312,8 +320,8 @@ private:
             append(plan, plan_end_redirect(endpoint));
         if (!plan.empty())
             repair(endpoint.name(),
-                idle ? "a table in a device's place that was not finished" : "a detach that was not finished", "undone",
-                std::move(plan));
+                idle ? "a table in a device's place, on its way there or back" : "a detach that was not finished",
+                idle ? "taken away" : "undone", std::move(plan));
     }
 
     bool is_base_of_endpoint(const DeviceState& device) const

@@ -33,9 +33,10 @@ struct ChosenStore {
 };
 
 /// A store's writes must meet no origin: one that lies on its own, or two that lie on each other's, wait for ever.
-void require_apart(
-    const Machine& machine, const Candidate& candidate, const std::string& store, const std::set<DeviceNumber>& below)
+void require_apart(const Machine& machine, const Candidate& candidate, const std::string& store,
+    const std::set<DeviceNumber>& below_store)
 {
+    const std::set<DeviceNumber> below = machine.through_endpoints(below_store);
     const auto refused = [&](std::string reason) {
         return Error(store, "use it as store", std::move(reason), "another device");
     };
@@ -97,6 +98,13 @@ void require_running(const Machine& machine, const Candidate& candidate, const P
     for (const OriginState& origin : machine.origins)
         if (origin.live && (origin.number() == candidate.block.number || candidate.below.count(origin.number()) != 0))
             for (const DmInfo* info : {&origin.info, origin.base ? &origin.base->info : &origin.info})
+                if (info->suspended)
+                    throw Error(device, operation_of(wish),
+                        fmt::format("{}, through which it is written, is suspended", info->name.text()),
+                        fmt::format("dmsetup resume {}, once you know who suspended it", info->name.text()));
+    for (const EndpointState& endpoint : machine.endpoints)
+        if (endpoint.live && candidate.below.contains(endpoint.live->number))
+            for (const DmInfo* info : {&endpoint.info, endpoint.base ? &endpoint.base->info : &endpoint.info})
                 if (info->suspended)
                     throw Error(device, operation_of(wish),
                         fmt::format("{}, through which it is written, is suspended", info->name.text()),

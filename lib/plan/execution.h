@@ -43,6 +43,9 @@ bool runs(const std::optional<DmInfo>& info);
 /// the raid that ran then lost a leg: it reads them again.
 void load_anew(const DmName& base, Execution& run);
 
+/// A live device's bios go as they did, if the endpoint they went to does nothing to them.  Throws Error.
+void lead_back(const DmName& base, const std::string& live, const DmName& endpoint, const Table& idle, Execution& run);
+
 // undo.cc
 
 /// Undoes a step, finished or failed half way: looks at what is there and is content if there is nothing to undo.

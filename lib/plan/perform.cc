@@ -187,6 +187,9 @@ void perform(const Remove& step, Execution& run)
     run.dm.remove(step.device.name);
 }
 
+std::chrono::milliseconds deadline_of(const Hook& step) { return step.message.deadline; }
+std::chrono::milliseconds deadline_of(const Redirect& step) { return step.deadline; }
+
 /// What an errno value means as an answer to "hook" or "redirect".
 template <typename HookStep> Error explained_hook(const Error& error, const HookStep& step)
 {
@@ -205,8 +208,8 @@ template <typename HookStep> Error explained_hook(const Error& error, const Hook
         return because(
             "meanwhile somebody suspended dmsnap's private devices for it, or a write went over its border", "again");
     case ETIMEDOUT:
-        return because(fmt::format("freezing and waiting for writes under way took longer than {} ms",
-                           step.message.deadline.count()),
+        return because(
+            fmt::format("freezing and waiting for writes under way took longer than {} ms", deadline_of(step).count()),
             "--deadline SECONDS, or again when there is less to write");
     case ECANCELED:
         return because(
@@ -226,16 +229,14 @@ void perform(const Hook& step, Execution& run)
 
 void perform(const Redirect& step, Execution& run)
 {
-    RedirectMessage message = step.message;
-    message.endpoint = resolved(message.endpoint, run);
     try {
-        run.dm.message(step.name, message);
+        run.dm.message(step.name, RedirectMessage{resolved(step.endpoint, run), step.deadline, step.freeze});
     } catch (const Error& error) {
         throw explained_hook(error, step);
     }
 }
 
-void perform(const Direct& step, Execution& run) { run.dm.message(step.name, DirectMessage{}); }
+void perform(const Direct& step, Execution& run) { lead_back(step.name, step.live, step.endpoint, step.idle, run); }
 
 void perform(const Unhook& step, Execution& run)
 {
@@ -411,6 +412,15 @@ Table resolved(Table table, Execution& run)
 }
 
 bool runs(const std::optional<DmInfo>& info) { return info && info->live_table && !info->suspended; }
+
+void lead_back(const DmName& base, const std::string& live, const DmName& endpoint, const Table& idle, Execution& run)
+{
+    if (run.dm.table(endpoint) != resolved(idle, run) || !runs(run.dm.info(endpoint)))
+        throw Error(live, "lead it back to itself",
+            fmt::format("{}, which is in its place, was given another table meanwhile", endpoint.text()),
+            "dmsnap status");
+    run.dm.message(base, DirectMessage{});
+}
 
 void load_anew(const DmName& base, Execution& run)
 {

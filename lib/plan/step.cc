@@ -37,7 +37,7 @@ std::string join(const std::vector<std::string>& parts)
 
 Message message_of(const Hook& step) { return step.message; }
 Message message_of(const Unhook& step) { return step.message; }
-Message message_of(const Redirect& step) { return step.message; }
+Message message_of(const Redirect& step) { return RedirectMessage{step.endpoint, step.deadline, step.freeze}; }
 Message message_of(const Direct&) { return DirectMessage{}; }
 Message message_of(const Take& step) { return step.message; }
 Message message_of(const Drop& step) { return step.message; }
@@ -165,7 +165,10 @@ std::string by_hand(const Step& step)
                 return fmt::format("{}dmsetup load {}{}", feed(s.table), shell_word(s.name.text()), remark_on(s.table));
             },
             [](const Clear& s) { return "dmsetup clear " + shell_word(s.name.text()); },
-            [](const Resume& s) { return "dmsetup resume --nolockfs " + shell_word(s.name.text()); },
+            [](const Resume& s) {
+                return fmt::format("dmsetup resume --nolockfs{} {}",
+                    s.visibility == Visibility::private_device ? " --noflush" : "", shell_word(s.name.text()));
+            },
             [](const SwapSuspended& s) { return dmsetup_swap(s.swap); },
             [](const WakeUp&) { return std::string("dmsnap recover"); },
             [](const Remove& s) { return "dmsetup remove " + shell_word(s.device.name.text()); },

@@ -48,9 +48,9 @@ struct Clear {
 /// Swaps in what is loaded.  Undo: back to `before`.
 struct Resume {
     DmName name;
-    Table before;       ///< the table that is live until now
-    bool final = false; ///< there is no way back once it succeeded
-    Visibility visibility = Visibility::public_device;
+    Table before;                                      ///< the table that is live until now
+    bool final = false;                                ///< there is no way back once it succeeded
+    Visibility visibility = Visibility::public_device; ///< private: of an endpoint
     bool operator==(const Resume&) const = default;
 };
 
@@ -98,13 +98,19 @@ struct Unhook {
 struct Redirect {
     DmName name; ///< of the base
     std::string live;
-    RedirectMessage message;
+    DmName endpoint;
+    Table idle; ///< of the endpoint: maps the base one to one, and so it has to when they go as they did
+    std::chrono::milliseconds deadline;
+    std::vector<DeviceNumber> freeze; ///< top first
     bool operator==(const Redirect&) const = default;
 };
 
 /// They go as they did.  No way back.
 struct Direct {
     DmName name;
+    std::string live;
+    DmName endpoint;
+    Table idle; ///< as of Redirect
     bool operator==(const Direct&) const = default;
 };
 

@@ -48,6 +48,10 @@ void undo(const Resume& step, Execution& run)
         return;
     const DmInfo info = require_info(run.dm, step.name, "restore its table");
     const Table now = run.dm.table(step.name);
+    // What was written since stands where that table has it, and in an endpoint maybe nowhere else.
+    const auto ours = run.loaded.find(step.name);
+    if (step.final && step.visibility == Visibility::private_device && ours != run.loaded.end() && now == ours->second)
+        return;
     // Clear, then resume: a resume swaps in what is loaded.
     if (info.inactive_table)
         run.dm.clear(step.name);
@@ -104,7 +108,7 @@ void undo(const Hook& step, Execution& run)
 
 void undo(const Unhook&, Execution&) {}
 
-void undo(const Redirect& step, Execution& run) { run.dm.message(step.name, DirectMessage{}); }
+void undo(const Redirect& step, Execution& run) { lead_back(step.name, step.live, step.endpoint, step.idle, run); }
 
 void undo(const Direct&, Execution&) {}
 
@@ -255,7 +259,9 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const Hook& s) {
                 return commands({Unhook{s.name, s.live, {s.message.deadline}}});
             },
-            [&](const Redirect& s) { return commands({Direct{s.name}}); },
+            [&](const Redirect& s) {
+                return commands({Direct{s.name, s.live, s.endpoint, s.idle}});
+            },
             [&](const UseStore& s) {
                 return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});
             },

@@ -31,7 +31,7 @@ std::string text_of(const RedirectMessage& m)
     return fmt::format(INTERPOSE_MSG_REDIRECT " {} {} {}", to_text(m.endpoint), m.deadline.count(), list_of(m.freeze));
 }
 
-std::string text_of(const DirectMessage&) { return INTERPOSE_MSG_DIRECT; }
+std::string text_of(const DirectMessage& m) { return fmt::format(INTERPOSE_MSG_DIRECT " {}", m.deadline.count()); }
 
 std::string text_of(const StoreMessage& m) { return fmt::format(INTERPOSE_MSG_STORE " {}", m.store.text()); }
 

@@ -44,6 +44,7 @@ struct RedirectMessage {
     bool operator==(const RedirectMessage&) const = default;
 };
 struct DirectMessage {
+    std::chrono::milliseconds deadline{INTERPOSE_DEADLINE_MS_DEFAULT};
     bool operator==(const DirectMessage&) const = default;
 };
 /// And again to "interpose".

@@ -198,6 +198,9 @@ std::string to_text(const TableLine& line)
 std::string shown_text(const TableLine& line)
 {
     const auto* other = std::get_if<OtherTarget>(&line.target);
+    // Keys of dm-integrity stand among its options: "internal_hash:hmac(sha256):KEY".
+    if (other != nullptr && other->type == "integrity")
+        return to_text(TableLine{line.start, line.length, OtherTarget{other->type, "..."}});
     if (other == nullptr || other->type != "crypt")
         return to_text(line);
     // <cipher> <key> ...: a key is nothing for a terminal or a log.

@@ -206,7 +206,7 @@ TEST_CASE("messages have the words of the interface", "[unit]")
     CHECK(to_text(Message{ReleaseMessage{{generation, 3}, selected}}) == "release " + G + " 3" + selected_words);
     CHECK(to_text(Message{RedirectMessage{DeviceNumber{253, 4}, std::chrono::seconds(1), {{8, 1}}}}) ==
           "redirect 253:4 1000 8:1");
-    CHECK(to_text(Message{DirectMessage{}}) == "direct");
+    CHECK(to_text(Message{DirectMessage{}}) == "direct 10000");
     CHECK(to_text(Message{PointsMessage{0}}) == "points 0");
     CHECK(to_text(Message{ChangedMessage{generation, 1, std::nullopt, 0_s}}) == "changed " + G + " 1 now 0");
     CHECK(to_text(Message{ChangedMessage{generation, 1, 2, 64_s}}) == "changed " + G + " 1 2 64");

@@ -34,11 +34,13 @@ refused() {
     [ "$status" = "$expected" ] && grep -q "$reason" /tmp/said
 }
 
+number() { stat -L -c '%Hr:%Lr' "$1"; }
+
 state() { dmsetup table && dmsetup info -c --noheadings -o name,attr,uuid; }
 
 in_sync() {
     # shellcheck disable=SC2016  # for the inner shell
-    timeout 200 sh -c 'until dmsetup status --target mirror | awk "{ split(\$8, a, \"/\"); exit a[1] != a[2] }"; do sleep 0.2; done'
+    timeout 200 sh -c 'until dmsetup status --target mirror | awk "{ split(\$8, a, \"/\"); whole = a[1] && a[1] == a[2] } END { exit !whole }"; do sleep 0.2; done'
 }
 
 printf '%s\n' 'label: gpt' 'start=2048, size=196608' 'start=198656, size=65536' | sfdisk --quiet --wipe always "$disk"
@@ -51,27 +53,44 @@ load=$!
 length=$(blockdev --getsz "$part")
 uuid=$(blkid -s UUID -o value "$part")
 before=$(state)
+wipefs --quiet --all "$other"
 
 echo "== tables that are none, or none for this device"
 echo "0 $length linear $other 0" >/tmp/table
 refused 3 "does not name @base@" dmsnap attach --table /tmp/table "$part"
 echo "0 $((length - 8)) mirror core 1 1024 2 @base@ 0 $other 0" >/tmp/table
 refused 3 "sectors long" dmsnap attach --table /tmp/table "$part"
-echo "0 $length mirror nonsense @base@ $other" >/tmp/table
+echo "0 $length mirror core 1 1000 2 @base@ 0 $other 0" >/tmp/table
 refused 5 "load its table" dmsnap attach --table /tmp/table "$part"
+echo "0 $length crypt aes-xts-plain64 secret 0 @base@" >/tmp/table
+refused 5 "load its table" dmsnap attach --table /tmp/table "$part"
+echo "0 crypt aes-xts-plain64 secret 0 @base@ 0" >/tmp/table
+refused 3 "line 1 of the table is none" dmsnap attach --table /tmp/table "$part"
+if grep -q secret /tmp/said; then exit 1; fi
+refused 5 "read the table" dmsnap attach --table /tmp "$part"
+for same in "$part" "$disk" "$(number "$part")"; do
+    echo "0 $length mirror core 1 1024 2 @base@ 0 $same 0" >/tmp/table
+    refused 5 "cannot use it in a table" dmsnap attach --yes --table /tmp/table "$part"
+done
+echo "0 $length mirror core 1 1024 2 $other 0 @base@ 0" >/tmp/table
+refused 5 "would be copied over it" dmsnap attach --table /tmp/table "$part"
+mkfs.ext4 -q "$other"
+echo "0 $length mirror core 1 1024 2 @base@ 0 $other 0" >/tmp/table
+refused 5 "it carries something" dmsnap attach --table /tmp/table "$part"
 refused 5 "No such file" dmsnap attach --table /tmp/none "$part"
 refused 3 "no sense with --table" dmsnap attach --table /tmp/table --via hook "$part"
 [ "$(state)" = "$before" ]
 
 echo "== a mirror in its place"
 table="0 $length mirror core 1 1024 2 @base@ 0 $other 0"
-echo "$table" | dmsnap attach --dry-run --table - "$part"
+echo "$table" | dmsnap attach --yes --dry-run --table - "$part"
 [ "$(state)" = "$before" ]
-echo "$table" | dmsnap attach --table - "$part"
+echo "$table" | dmsnap attach --yes --table - "$part"
 dmsnap status "$part"
 dmsnap status --reportformat json | grep '"via": *"endpoint"'
 dmsnap recover
 [ "$(dmsnap check)" = "" ]
+[ "$(dmsnap check "$part")" = "" ]
 [ "$(readlink -f "/dev/disk/by-uuid/$uuid")" = "$part" ]
 in_sync
 fsfreeze -f /mnt
@@ -96,6 +115,38 @@ echo "== and back"
 dmsnap detach "$part"
 udevadm settle
 [ "$(state)" = "$before" ]
+kill -0 "$load"
+
+echo "== killed at any ioctl: the device goes on, and recover ends where it began or finished"
+attach="dmsnap attach --yes --table /tmp/table $part"
+detach="dmsnap detach $part"
+# ioctls COMMAND: how many it does.
+ioctls() {
+    # shellcheck disable=SC2086  # words
+    strace -f -qq -o /tmp/trace -e trace=ioctl $1 && grep -c 'ioctl(' /tmp/trace
+}
+# die COMMAND N: at the N-th of them.
+die() {
+    local status=0
+    # shellcheck disable=SC2086  # words
+    strace -f -qq -o /dev/null -e trace=ioctl -e "inject=ioctl:signal=KILL:when=$2" $1 || status=$?
+    [ "$status" = 137 ]
+    timeout 10 sh -c 'echo alive >/mnt/alive && sync --file-system /mnt'
+    dmsnap recover
+    [ "$(dmsnap check)" = "" ]
+}
+to_attach=$(ioctls "$attach")
+to_detach=$(ioctls "$detach")
+for _ in $(seq 1 $((4 * ${ROUNDS_kill_points:?}))); do
+    die "$attach" $((RANDOM % to_attach + 1))
+    udevadm settle
+    if [ "$(state)" = "$before" ]; then $attach; else dmsnap status "$part" | grep mirror; fi
+    die "$detach" $((RANDOM % to_detach + 1))
+    udevadm settle
+    if [ "$(state)" != "$before" ]; then $detach; fi
+    udevadm settle
+    [ "$(state)" = "$before" ]
+done
 kill -0 "$load"
 kill -INT "$load"
 wait "$load" || true # it tells of the signal

@@ -17,7 +17,7 @@ clean_up() {
     kill "$load"
     wait "$load"
     umount /mnt
-    dmsetup message red-base 0 direct
+    dmsetup message red-base 0 direct 10000
     for device in red-end red-base red-base-2; do
         dmsetup remove --retry "$device"
     done
@@ -38,7 +38,7 @@ endpoint() {
 
 in_sync() {
     # shellcheck disable=SC2016  # for the inner shell
-    timeout 200 sh -c 'until dmsetup status red-end | awk "{ split(\$7, a, \"/\"); exit a[1] != a[2] }"; do sleep 0.2; done'
+    timeout 200 sh -c 'until dmsetup status red-end | awk "{ split(\$7, a, \"/\"); whole = a[1] && a[1] == a[2] } END { exit !whole }"; do sleep 0.2; done'
 }
 
 # Sectors that a device has read and written.
@@ -67,7 +67,7 @@ base=$(number /dev/mapper/red-base)
 dmsetup create red-end --table "0 $((length - 8)) linear $base 0"
 refused dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 "$(number "$part")"
 endpoint "0 $length linear $base 0"
-for words in "redirect" "redirect 1:1" "redirect x 10000 -" "redirect $base 10000 -" "redirect $base 0 -" "direct now" "x"; do
+for words in "redirect" "redirect 1:1" "redirect x 10000 -" "redirect $base 10000 -" "redirect $base 0 -" "direct" "direct now" "direct 1 1" "x"; do
     # shellcheck disable=SC2086  # words
     refused dmsetup message red-base 0 $words
 done
@@ -89,6 +89,16 @@ dmsetup create red-base-2 --table "0 $(blockdev --getsz "$disk") interpose-base 
 refused dmsetup message red-base-2 0 redirect "$(number /dev/vde)" 1000 -
 dmsetup remove red-base-2
 refused dmsnap checkpoint -n c1 "$part"
+
+echo "== a sibling that is attached by the hook"
+dmsnap attach --via hook "${disk}2"
+fsfreeze -f /mnt
+sleep 0.5
+before=$(traffic "$end")
+dd if="$part" of=/dev/null bs=1M count=4 iflag=direct status=none
+[ "$(($(traffic "$end") - before))" = 8192 ]
+fsfreeze -u /mnt
+dmsnap detach "${disk}2"
 
 echo "== reads and writes through the disk"
 fsfreeze -f /mnt
@@ -116,14 +126,15 @@ sleep 3
 kill -0 "$load"
 echo kept >/mnt/kept
 sync
+refused dmsetup remove red-base
 
 echo "== and back"
 endpoint "0 $length mirror core 1 1024 2 $(number "$other") 0 $base 0"
 in_sync
 endpoint "0 $length linear $base 0"
-dmsetup message red-base 0 direct
+dmsetup message red-base 0 direct 10000
 dmsetup status red-base | grep ' -$'
-timeout 60 sh -c 'until dmsetup remove red-end 2>/dev/null; do sleep 0.2; done'
+dmsetup remove red-end
 dmsetup remove --retry red-base
 before=$(traffic "$part")
 sleep 2
@@ -134,8 +145,8 @@ for _ in 1 2 3 4 5; do
     dmsetup create red-base --table "0 $length interpose-base $(number "$part") 0"
     dmsetup create red-end --table "0 $length linear $(number /dev/mapper/red-base) 0"
     dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 "$(number "$part")"
-    dmsetup message red-base 0 direct
-    timeout 60 sh -c 'until dmsetup remove red-end 2>/dev/null; do sleep 0.2; done'
+    dmsetup message red-base 0 direct 10000
+    dmsetup remove red-end
     dmsetup remove --retry red-base
 done
 kill -0 "$load"
