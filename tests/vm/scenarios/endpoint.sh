@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # SPDX-FileCopyrightText: 2026 The dmsnap authors
 #
-# A raid1 in the place of a mounted, busy partition: one command puts it there, another takes it away; whoever tries
+# A mirror in the place of a mounted, busy partition: one command puts it there, another takes it away; whoever tries
 # something else meanwhile is told why not.
 
 set -euo pipefail
