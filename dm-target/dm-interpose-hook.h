@@ -36,6 +36,7 @@ struct interpose_hook *interpose_hook_alloc(struct gendisk *through, dev_t top);
 void interpose_hook_free(struct interpose_hook *hook);
 int interpose_hook_drain(const struct interpose_hook *hook, ktime_t deadline);
 void interpose_hook_retire(struct interpose_hook *hook);
+/* Without the mutex. */
 void interpose_hook_await_ended(unsigned int deadline_ms);
 
 /* dm-interpose-hooked.c; context of all: interpose_hooks_mutex, unless they say otherwise. */

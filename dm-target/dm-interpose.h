@@ -12,7 +12,7 @@
  * memory goes with the last image.  A point lives until it is dropped, and not while an image of it exists.
  *
  * Locks, outermost first:
- *   hooks_mutex     dm-interpose-hook.h: which origins have a hook; held while one comes or goes
+ *   hooks_mutex     dm-interpose-hook.h: which origins have a hook, and redirects; held while one comes or goes
  *   sets_mutex      dm-interpose-take.c: one set at a time, which holds the change of several origins
  *   origins_mutex   the list of origins; which tables belong to one
  *   origin->change  one change of points, or of the store, at a time; held through a whole take; those of a set without

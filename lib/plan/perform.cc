@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <fmt/format.h>
+#include <type_traits>
 
 namespace dmsnap {
 namespace {
@@ -201,7 +202,8 @@ template <typename HookStep> Error explained_hook(const Error& error, const Hook
         return because(
             "the kernel's function tracing cannot be had: it is not built in (CONFIG_DYNAMIC_FTRACE), kernel.ftrace_enabled "
             "is 0, or the kernel is PREEMPT_RT",
-            "sysctl kernel.ftrace_enabled=1, or --via table if the device has one");
+            std::is_same_v<HookStep, Hook> ? "sysctl kernel.ftrace_enabled=1, or --via table if the device has one"
+                                           : "sysctl kernel.ftrace_enabled=1");
     case EBUSY: return because("a part of it is attached already", "dmsnap status, which shows what is");
     case ENODEV: return because("it is gone", "lsblk, which shows what is there");
     case ESTALE:

@@ -25,16 +25,6 @@ Plan change_s1(World& world, const WordsWish& wish)
     return plan_change(machine, {{&origin, origin.find(PointName("s1"))}}, wish);
 }
 
-template <typename Call> Error error_of(Call call)
-{
-    try {
-        call();
-    } catch (const Error& error) {
-        return error;
-    }
-    throw std::runtime_error("no error");
-}
-
 } // namespace
 
 TEST_CASE("rename gives the point its name first, then its image", "[plan]")

@@ -28,16 +28,6 @@ World redirected(const std::string& text = mirror)
     return world;
 }
 
-template <typename Call> Error error_of(Call call)
-{
-    try {
-        call();
-    } catch (const Error& error) {
-        return error;
-    }
-    throw std::runtime_error("no error");
-}
-
 } // namespace
 
 TEST_CASE("a table in a device's place begins and ends with one that does nothing", "[plan]")

@@ -12,6 +12,7 @@
 #include "plan/execute.h"
 
 #include <functional>
+#include <stdexcept>
 
 namespace dmsnap::test {
 
@@ -22,6 +23,17 @@ inline const Uuid R = *Uuid::from_text("eeeeeeee-5555-4555-8555-555555555555");
 inline const Uuid Q = *Uuid::from_text("dddddddd-4444-4444-8444-444444444444");
 
 inline const BarOthers nobody_else = {[](const DmInfo&) { return true; }, [](const DmInfo&) {}};
+
+/// What `call` throws.
+template <typename Call> Error error_of(Call call)
+{
+    try {
+        call();
+    } catch (const Error& error) {
+        return error;
+    }
+    throw std::runtime_error("no error");
+}
 
 /// A machine with one device that may become an origin.
 struct World {

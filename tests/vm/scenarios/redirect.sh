@@ -44,6 +44,30 @@ in_sync() {
 # Sectors that a device has read and written.
 traffic() { awk '{ print $3 + $7 }' "/sys/class/block/${1#/dev/}/stat"; }
 
+# grows DEVICE SECTORS: it reads and writes so many more.
+grows() {
+    local before
+    before=$(traffic "$1")
+    for _ in $(seq 300); do
+        if [ "$(($(traffic "$1") - before))" -ge "$2" ]; then return 0; fi
+        sleep 0.1
+    done
+    echo "no traffic: $1"
+    return 1
+}
+
+# rests DEVICE: until nothing is under way there, and nothing comes.
+rests() {
+    local before=-1
+    for _ in $(seq 300); do
+        if [ "$before" = "$(traffic "$1")" ]; then return 0; fi
+        before=$(traffic "$1")
+        sleep 0.5
+    done
+    echo "no rest: $1"
+    return 1
+}
+
 refused() {
     if "$@"; then
         echo "not refused: $*"
@@ -79,9 +103,7 @@ refused dmsetup remove red-end
 refused dmsetup remove red-base
 refused rmmod dm-interpose
 end=$(readlink -f /dev/mapper/red-end)
-before=$(traffic "$end")
-sleep 2
-[ "$(traffic "$end")" -gt "$before" ]
+grows "$end" 64
 kill -0 "$load"
 
 echo "== nobody else takes what it covers"
@@ -93,7 +115,7 @@ refused dmsnap checkpoint -n c1 "$part"
 echo "== a sibling that is attached by the hook"
 dmsnap attach --via hook "${disk}2"
 fsfreeze -f /mnt
-sleep 0.5
+rests "$end"
 before=$(traffic "$end")
 dd if="$part" of=/dev/null bs=1M count=4 iflag=direct status=none
 [ "$(($(traffic "$end") - before))" = 8192 ]
@@ -121,7 +143,7 @@ fsfreeze -u /mnt
 echo "== the other disk alone: the first one carries no I/O"
 endpoint "0 $length linear $(number "$other") 0"
 before=$(traffic "$part")
-sleep 3
+grows "$end" 4096
 [ "$(traffic "$part")" = "$before" ]
 kill -0 "$load"
 echo kept >/mnt/kept
@@ -136,9 +158,7 @@ dmsetup message red-base 0 direct 10000
 dmsetup status red-base | grep ' -$'
 dmsetup remove red-end
 dmsetup remove --retry red-base
-before=$(traffic "$part")
-sleep 2
-[ "$(traffic "$part")" -gt "$before" ]
+grows "$part" 64
 
 echo "== writes go on while it goes and comes"
 for _ in 1 2 3 4 5; do
