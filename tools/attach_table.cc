@@ -74,7 +74,8 @@ void require_free_of_others(const Table& table, const BlockDevice& block, bool o
     }
 }
 
-/// A table that copies must not meet a write that began before it and is in no filesystem that can be frozen.
+} // namespace
+
 void require_no_raw_writer(const Candidate& candidate)
 {
     if (!candidate.freeze.devices.empty())
@@ -88,8 +89,6 @@ void require_no_raw_writer(const Candidate& candidate)
         return 0;
     });
 }
-
-} // namespace
 
 int attach_table(const Arguments& arguments)
 {

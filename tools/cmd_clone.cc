@@ -4,16 +4,16 @@
 //   look at the target, ask -> take a snapshot -> copy its image, nobody's lock held -> remove the snapshot
 //                                                                                       detach what was not attached
 #include "base/text.h"
+#include "copy_target.h"
 #include "interrupt.h"
 #include "log.h"
 #include "ops/clone.h"
 #include "ops/find.h"
-#include "ops/overwrite.h"
+#include "progress.h"
 #include "taking.h"
 #include "world/copy.h"
 #include "world/file.h"
 
-#include <chrono>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <optional>
@@ -28,64 +28,8 @@ constexpr Option options[] = {
     {"via", "METHOD", "as in dmsnap attach, if the device is to be attached"},
 };
 
-constexpr auto between_reports = std::chrono::seconds(5);
-
 /// A name that no point has had.
 PointName clone_name() { return PointName("clone-" + Uuid::random().text().substr(0, 8)); }
-
-/// The device that is to become a copy.
-class Target {
-public:
-    /// Throws Error with what forbids it; asks if something may be lost.
-    Target(const Arguments& arguments, const BlockDevice& origin)
-        : spec_(arguments.objects()[1]), origin_(origin), facts_(look())
-    {
-        const auto refusal = copy_refusal(facts_, origin.size, false);
-        if (refusal && !confirm(arguments, printable(spec_), operation_, *refusal))
-            throw Error(printable(spec_), operation_, "the answer was no", "another device");
-    }
-
-    /// Nobody else gets it from here on.
-    void claim()
-    {
-        file_.emplace(outwait([&] {
-            try {
-                return File::open(node_path(facts_.device), O_RDWR | O_EXCL | O_DIRECT);
-            } catch (const Error& error) {
-                throw Error(error).as(error.number() == EBUSY ? Fault::in_use : Fault::failed);
-            }
-        }));
-        // What was seen, and may have been asked about, is still what is there.
-        OverwriteFacts now = read_overwrite_facts(facts_.device, origin_);
-        now.users.processes.clear(); // ourselves
-        if (!same_device(resolve(spec_), facts_.device) ||
-            copy_refusal(now, origin_.size, false) != copy_refusal(facts_, origin_.size, false))
-            throw Error(printable(spec_), operation_, "it has changed since it was looked at", "again");
-    }
-
-    const File& file() const { return *file_; }
-    const std::string& spec() const { return spec_; }
-
-private:
-    OverwriteFacts look() const
-    {
-        const BlockDevice device = resolve(spec_);
-        return outwait([&] {
-            OverwriteFacts facts = read_overwrite_facts(device, origin_);
-            if (const auto reason = copy_refusal(facts, origin_.size, true))
-                throw Error(printable(spec_), operation_, *reason, "another device")
-                    .as(may_pass(facts) ? Fault::in_use : Fault::failed);
-            return facts;
-        });
-    }
-
-    static constexpr const char* operation_ = "make it a copy";
-
-    std::string spec_;
-    BlockDevice origin_;
-    OverwriteFacts facts_;
-    std::optional<File> file_;
-};
 
 /// The snapshot, with its image open: the sign that somebody still works on it.
 class PassingSnapshot {
@@ -199,7 +143,7 @@ private:
 class Watch {
 public:
     Watch(const Interrupt& interrupt, std::string what, Bytes size)
-        : interrupt_(interrupt), what_(std::move(what)), size_(size)
+        : interrupt_(interrupt), what_(std::move(what)), size_(size), progress_(what_)
     {
     }
 
@@ -207,26 +151,21 @@ public:
     {
         if (interrupt_.came())
             throw Error(what_, "go on", "a signal has come", "again, for a copy that is complete");
-        if (Clock::now() < next_)
-            return;
-        log_progress(fmt::format("{}: {:.1f} % of {} copied", what_,
-            100.0 * static_cast<double>(done.count) / static_cast<double>(size_.count), show_size(size_, 'h')));
-        next_ = Clock::now() + between_reports;
+        progress_.say(done, size_);
     }
 
 private:
-    using Clock = std::chrono::steady_clock;
-
     const Interrupt& interrupt_;
     std::string what_;
     Bytes size_;
-    Clock::time_point next_ = Clock::now() + between_reports;
+    Progress progress_;
 };
 
-void copy(const PassingSnapshot& snapshot, const Target& target, const Interrupt& interrupt, const std::string& what)
+void copy(
+    const PassingSnapshot& snapshot, const CopyTarget& target, const Interrupt& interrupt, const std::string& what)
 {
     const auto incomplete = [&](const std::string& reason, const std::string& next_step) {
-        return Error(printable(target.spec()), "make it a copy", reason + "; it is not complete", next_step);
+        return Error(printable(target.spec()), CopyTarget::operation, reason + "; it is not complete", next_step);
     };
     try {
         copy_device(snapshot.image(), target.file(), snapshot.size(), Watch(interrupt, what, snapshot.size()));
@@ -246,10 +185,10 @@ int run_clone(const Arguments& arguments)
     words.devices = {arguments.objects()[0]};
     const BlockDevice origin = resolve(words.devices.front());
     require_interface(*start(), false);
-    Target target(arguments, origin);
+    CopyTarget target(arguments, arguments.objects()[1], origin);
     const Interrupt interrupt;
     if (words.store && resolve(*words.store).number == resolve(target.spec()).number)
-        throw Error(printable(target.spec()), "make it a copy", "it is the store as well", "another device")
+        throw Error(printable(target.spec()), CopyTarget::operation, "it is the store as well", "another device")
             .as(Fault::usage);
     if (!is_dry_run(arguments))
         target.claim();

@@ -4,9 +4,12 @@
 #include "ops/attach.h"
 #include "ops/endpoint.h"
 #include "session.h"
+#include "world/file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <limits>
+#include <optional>
 
 namespace dmsnap::tool {
 namespace {
@@ -26,6 +29,16 @@ void say_not_attached(Dm& dm, const BlockDevice& block, const std::string& name)
     log_warning(fmt::format("{}: it is not attached", name));
 }
 
+/// Nobody else uses the device while that lives.  Nothing if somebody does.
+void claim(std::optional<File>& unused, const BlockDevice& block)
+{
+    try {
+        unused.emplace(File::open(node_path(block), O_RDONLY | O_EXCL));
+    } catch (const Error&) {
+        unused.reset();
+    }
+}
+
 int run_detach(const Arguments& arguments)
 {
     arguments.require_objects(1, std::numeric_limits<std::size_t>::max());
@@ -34,11 +47,15 @@ int run_detach(const Arguments& arguments)
         const BlockDevice block = change.hold(spec);
         const std::string name = printable(block.name());
         std::size_t ended = 0;
+        std::optional<File> unused;
         const Plan plan = change.plan([&](const Machine& machine) -> Plan {
             const OriginState* origin = find_attached(machine, block);
             ended = 0;
-            if (const EndpointState* endpoint = machine.find_endpoint(block.number))
-                return plan_direct(*endpoint);
+            if (const EndpointState* endpoint = machine.find_endpoint(block.number)) {
+                if (serves_in_place(*endpoint))
+                    claim(unused, block);
+                return plan_direct(*endpoint, !unused);
+            }
             if (origin == nullptr)
                 return {};
             ended = checkpoints_of(*origin);
@@ -47,6 +64,8 @@ int run_detach(const Arguments& arguments)
         if (plan.empty())
             say_not_attached(change.dm(), block, name);
         change.carry_out(plan);
+        if (unused)
+            unused->forget_read(); // it was another device's
         if (ended > 0 && !change.dry_run())
             log_warning(
                 fmt::format("{}: {} checkpoints ended with it: the next backup must be a full one", name, ended));

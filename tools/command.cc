@@ -26,6 +26,7 @@ constexpr const Command* all_commands[] = {
     &list_command,
     &changed_command,
     &clone_command,
+    &mirror_command,
     &status_command,
     &check_command,
     &recover_command,

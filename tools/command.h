@@ -86,6 +86,7 @@ extern const Command remove_command;
 extern const Command list_command;
 extern const Command changed_command;
 extern const Command clone_command;
+extern const Command mirror_command;
 extern const Command status_command;
 extern const Command check_command;
 extern const Command recover_command;

@@ -86,7 +86,8 @@ Uuid draw_uuid(const Machine& machine)
     for (;;) {
         const Uuid uuid = Uuid::random();
         if (!machine.has_name(base_name(uuid)) && !machine.has_name(top_name(uuid)) &&
-            !machine.has_name(endpoint_name(uuid)) && !machine.has_name(store_name(uuid)))
+            !machine.has_name(endpoint_name(uuid)) && !machine.has_name(leg_name(uuid)) &&
+            !machine.has_name(meta_name(uuid)) && !machine.has_name(store_name(uuid)))
             return uuid;
     }
 }
@@ -306,7 +307,7 @@ const OriginState* find_attached(const Machine& machine, const BlockDevice& bloc
     const OriginState* origin = machine.find(block.number);
     // It may be below a device of ours that could not be read.
     for (const Error& error : machine.unread)
-        for (const char* begin : {"dmsnap-top-", "dmsnap-base-", "dmsnap-end-"})
+        for (const char* begin : {"dmsnap-top-", "dmsnap-base-", "dmsnap-end-", "dmsnap-leg-", "dmsnap-meta-"})
             if (origin == nullptr && error.subject().starts_with(begin))
                 throw error;
     return origin;

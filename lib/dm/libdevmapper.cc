@@ -3,7 +3,8 @@
 #include "dm/libdevmapper.h"
 
 #include "base/error.h"
-#include "dm/critical.h"
+#include "dm/quiet_swap.h"
+#include "dm/raid_swap.h"
 #include "dm/session.h"
 
 #include <cerrno>
@@ -375,7 +376,13 @@ public:
     void swap_suspended(const SuspendedSwap& swap) override
     {
         const DmSession session;
-        run_critical_section(swap, udev_flags(Visibility::private_device), udev_flags(Visibility::public_device));
+        swap_raid(swap, udev_flags(Visibility::private_device), udev_flags(Visibility::public_device));
+    }
+
+    void swap_quiet(const QuietSwap& swap) override
+    {
+        const DmSession session;
+        dmsnap::swap_quiet(swap, udev_flags(Visibility::private_device));
     }
 
     void remove(const DmName& name) override

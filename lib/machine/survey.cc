@@ -306,6 +306,10 @@ public:
             for (const DeviceState& device : machine_.devices)
                 if (device.info.uuid == base_uuid(endpoint.redirect) && device.info.live_table)
                     read(device.name(), [&] { add_base(endpoint, device); });
+                else if (device.info.uuid == leg_uuid(endpoint.redirect))
+                    endpoint.leg = device;
+                else if (device.info.uuid == meta_uuid(endpoint.redirect))
+                    endpoint.meta = device;
         for (OriginState& origin : machine_.origins) {
             origin.live = live_of(origin, roots_);
             if (origin.lost())

@@ -3,6 +3,7 @@
 #include "ops/check.h"
 
 #include "base/text.h"
+#include "ops/mirror.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -104,6 +105,21 @@ void add_origin(Problems& found, const Machine& machine, const OriginState& orig
         add_store(found, machine, origin, *store);
 }
 
+void add_endpoint(Problems& found, const EndpointState& endpoint)
+{
+    const auto mirror = mirror_of(endpoint);
+    if (!mirror || mirror->health == "AA" || mirror->health == "Aa")
+        return;
+    const std::string device = endpoint.device().text();
+    if (mirror->target_failed())
+        found.push_back(
+            {device, fmt::format("its mirror on {} has failed; it goes on by itself", mirror->target.text()),
+                "dmsnap detach " + shell_word(device)});
+    else
+        found.push_back({device, fmt::format("it has failed, and lives by its mirror on {}", mirror->target.text()),
+            "dmsnap mirror --swap " + shell_word(device)});
+}
+
 void add_gone(Problems& found, const OriginState& gone)
 {
     for (const Point& point : gone.points)
@@ -119,7 +135,9 @@ Problems find_problems_of(const Machine& machine, const EndpointState& endpoint)
     Problems all = find_problems(machine);
     std::erase_if(all, [&](const Problem& problem) {
         return problem.device != endpoint.device().text() && problem.device != endpoint.name().text() &&
-               (!endpoint.base || problem.device != endpoint.base->info.name.text());
+               (!endpoint.base || problem.device != endpoint.base->info.name.text()) &&
+               (!endpoint.leg || problem.device != endpoint.leg->info.name.text()) &&
+               (!endpoint.meta || problem.device != endpoint.meta->info.name.text());
     });
     return all;
 }
@@ -139,6 +157,8 @@ Problems find_problems(const Machine& machine, const OriginState* only)
     Problems all;
     for (const OriginState& origin : machine.origins)
         add_origin(all, machine, origin);
+    for (const EndpointState& endpoint : machine.endpoints)
+        add_endpoint(all, endpoint);
     for (const OriginState& gone : machine.gone)
         add_gone(all, gone);
     Recovery recovery = plan_recover(machine);

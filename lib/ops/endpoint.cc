@@ -104,17 +104,18 @@ bool mirrors_to(const EndpointState& endpoint, const DeviceNumber& base)
     return false;
 }
 
-/// Whether a raid1 of dm-raid has all data on the base: "raid1 N PARAMETER... LEGS META DATA..." is the table, behind its type,
-/// and "raid1 LEGS HEALTH SYNCED/ALL ..." the status.
+/// Whether a raid1 of dm-raid has all data on the base, in sync or as the one leg that is good: "raid1 N PARAMETER... LEGS META
+/// DATA..." is the table, behind its type, and "raid1 LEGS HEALTH SYNCED/ALL ..." the status.
 bool raid1_keeps_all_on(std::string_view arguments, std::string_view status, const std::string& base)
 {
     const auto table = words(arguments);
     const auto state = words(status);
     const auto parameters = table.size() > 1 ? parse_u64(table[1]).value_or(table.size()) : table.size();
-    if (table.size() < 3 || parameters > table.size() - 3 || table[0] != "raid1" || state.size() < 5 ||
-        !is_whole(state[4]))
+    if (table.size() < 3 || parameters > table.size() - 3 || table[0] != "raid1" || state.size() < 5)
         return false;
     const std::string_view health = state[3];
+    if (!is_whole(state[4]) && std::count(health.begin(), health.end(), 'A') != 1)
+        return false;
     for (std::size_t leg = 0; leg < health.size(); ++leg)
         if (const auto at = parameters + 4 + 2 * leg; at < table.size() && table[at] == base)
             return health[leg] == 'A';
@@ -148,9 +149,23 @@ bool leaves_all_on_base(const EndpointState& endpoint)
 
 } // namespace
 
+Table idle_table(const EndpointState& endpoint)
+{
+    return idle_table(endpoint.base->info.number, length(endpoint.base->table));
+}
+
 bool does_nothing(const EndpointState& endpoint, const Table& table)
 {
-    return endpoint.base && table == idle_table(endpoint.base->info.number, length(endpoint.base->table));
+    return endpoint.base && table == idle_table(endpoint);
+}
+
+std::optional<DeviceNumber> serves_in_place(const EndpointState& endpoint)
+{
+    const auto* line = endpoint.table.size() == 1 ? std::get_if<Linear>(&endpoint.table.front().target) : nullptr;
+    const auto* number = line != nullptr ? std::get_if<DeviceNumber>(&line->device) : nullptr;
+    if (number == nullptr || (endpoint.base && *number == endpoint.base->info.number))
+        return std::nullopt;
+    return *number;
 }
 
 Table parse_endpoint_table(std::string_view text, const Candidate& candidate, const Uuid& redirect)
@@ -218,32 +233,54 @@ Plan plan_redirect(const Machine& machine, const Candidate& candidate, const Uui
     return plan;
 }
 
+Plan plan_end_mirror(const EndpointState& endpoint)
+{
+    Plan plan;
+    for (const auto* part : {&endpoint.leg, &endpoint.meta})
+        if (*part)
+            plan.push_back(
+                Remove{{(*part)->info.name, (*part)->info.uuid, (*part)->table, Visibility::private_device, false}});
+    return plan;
+}
+
 Plan plan_end_redirect(const EndpointState& endpoint)
 {
     Plan plan;
     if (endpoint.takes_bios)
-        plan.push_back(Direct{endpoint.base->info.name, endpoint.device().text(), endpoint.name(),
-            idle_table(endpoint.base->info.number, length(endpoint.base->table))});
+        plan.push_back(
+            Direct{endpoint.base->info.name, endpoint.device().text(), endpoint.name(), idle_table(endpoint)});
     plan.push_back(Remove{endpoint.as_created()});
+    append(plan, plan_end_mirror(endpoint));
     if (endpoint.base)
         plan.push_back(Remove{endpoint.base->as_created()});
     return plan;
 }
 
-Plan plan_direct(const EndpointState& endpoint)
+void require_undisturbed(const EndpointState& endpoint, const char* operation)
 {
     const std::string device = endpoint.device().text();
     const std::string name = shell_word(endpoint.name().text());
     if (!endpoint.base || !endpoint.base->leads_to_live())
-        throw Error(device, "detach", "its base has another table by now", "restart the machine");
+        throw Error(device, operation, "its base has another table by now", "restart the machine");
     for (const DmInfo* info : {&endpoint.info, &endpoint.base->info})
         if (info->suspended)
-            throw Error(device, "detach", fmt::format("{} is suspended", info->name.text()),
+            throw Error(device, operation, fmt::format("{} is suspended", info->name.text()),
                 fmt::format("dmsetup resume {}, once you know who suspended it", shell_word(info->name.text())));
     if (endpoint.info.inactive_table)
-        throw Error(endpoint.name().text(), "detach", "somebody has loaded another table for it that is not active yet",
+        throw Error(endpoint.name().text(), operation,
+            "somebody has loaded another table for it that is not active yet",
             fmt::format("dmsetup clear {}, once you know whose it is", name));
-    if (!leaves_all_on_base(endpoint))
+}
+
+Plan plan_direct(const EndpointState& endpoint, bool in_use)
+{
+    const std::string device = endpoint.device().text();
+    require_undisturbed(endpoint, "detach");
+    const auto other = serves_in_place(endpoint);
+    if (other && in_use)
+        throw Error(device, "detach", fmt::format("it runs on {}, and its own data is old", other->text()),
+            fmt::format("umount it, detach it, and mount {}; or restart the machine from that", other->text()));
+    if (!other && !leaves_all_on_base(endpoint))
         throw Error(device, "detach",
             fmt::format("the table in its place may have data elsewhere, or is not in sync yet: {}", endpoint.status),
             fmt::format(
@@ -251,7 +288,7 @@ Plan plan_direct(const EndpointState& endpoint)
                 endpoint.name().text(), endpoint.base->info.name.text()));
     Plan plan;
     EndpointState bare = endpoint;
-    bare.table = idle_table(endpoint.base->info.number, length(endpoint.base->table));
+    bare.table = idle_table(endpoint);
     if (!does_nothing(endpoint, endpoint.table)) {
         plan.push_back(Load{endpoint.name(), bare.table});
         plan.push_back(Resume{endpoint.name(), endpoint.table, true, Visibility::private_device});

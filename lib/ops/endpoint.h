@@ -29,12 +29,23 @@ bool copies_over_base(const Table& table, const Uuid& redirect);
 Plan plan_redirect(const Machine& machine, const Candidate& candidate, const Uuid& redirect, const Table& table,
     std::chrono::milliseconds deadline);
 
-/// The device as it was, with all that was written.  Throws Error if it may not have all of that, or while somebody else is
-/// at work on the endpoint.
-Plan plan_direct(const EndpointState& endpoint);
+/// The device as it was, with all that was written.  Throws Error if it may not have all of that, unless one other device
+/// has it and nobody uses this one, or while somebody else is at work on the endpoint.
+Plan plan_direct(const EndpointState& endpoint, bool in_use = true);
 
-/// Whether the table is the one that an endpoint begins and ends with, which does nothing.
+/// Throws Error while its base is another's, or somebody else is at work on it.
+void require_undisturbed(const EndpointState& endpoint, const char* operation);
+
+/// The one device that the live device runs on instead of itself.
+std::optional<DeviceNumber> serves_in_place(const EndpointState& endpoint);
+
+/// What an endpoint begins and ends with, which does nothing; its base is there.
+Table idle_table(const EndpointState& endpoint);
+/// Whether the table is that.
 bool does_nothing(const EndpointState& endpoint, const Table& table);
+
+/// Takes away what a mirror had beside its endpoint, whatever is there of it.
+Plan plan_end_mirror(const EndpointState& endpoint);
 
 /// Takes away what a redirect consists of, whatever is there of it.
 Plan plan_end_redirect(const EndpointState& endpoint);

@@ -113,7 +113,9 @@ struct EndpointState {
     Uuid redirect;
     std::optional<BaseState> base;
     std::optional<BlockDevice> live;
-    bool takes_bios = false; ///< of the live device
+    bool takes_bios = false;              ///< of the live device
+    std::optional<DeviceState> leg = {};  ///< of a mirror: the device that stands for its target
+    std::optional<DeviceState> meta = {}; ///< of a mirror: where it writes about itself
 
     const DmName& name() const { return info.name; }
     /// Of the live device, as its users call it.

@@ -14,6 +14,8 @@ namespace {
 constexpr std::string_view base_suffix = "-base";
 constexpr std::string_view top_suffix = "-top";
 constexpr std::string_view endpoint_suffix = "-end";
+constexpr std::string_view leg_suffix = "-leg";
+constexpr std::string_view meta_suffix = "-meta";
 constexpr std::string_view image_name_prefix = "dmsnap-";
 constexpr std::string_view set_mark = "-set";
 
@@ -57,6 +59,20 @@ std::string endpoint_uuid(const Uuid& redirect)
 }
 
 std::optional<Uuid> redirect_of_endpoint(std::string_view uuid) { return uuid_before(uuid, endpoint_suffix); }
+
+DmName leg_name(const Uuid& redirect) { return DmName("dmsnap-leg-" + redirect.id()); }
+
+std::string leg_uuid(const Uuid& redirect) { return fmt::format("{}{}{}", uuid_prefix, redirect.text(), leg_suffix); }
+
+DmName meta_name(const Uuid& redirect) { return DmName("dmsnap-meta-" + redirect.id()); }
+
+std::string meta_uuid(const Uuid& redirect) { return fmt::format("{}{}{}", uuid_prefix, redirect.text(), meta_suffix); }
+
+std::optional<Uuid> redirect_of_mirror(std::string_view uuid)
+{
+    const auto redirect = uuid_before(uuid, leg_suffix);
+    return redirect ? redirect : uuid_before(uuid, meta_suffix);
+}
 
 DmName store_name(const Uuid& store) { return DmName("dmsnap-store-" + store.id()); }
 

@@ -36,6 +36,15 @@ std::string endpoint_uuid(const Uuid& redirect);
 /// The redirect an endpoint's uuid speaks of.
 std::optional<Uuid> redirect_of_endpoint(std::string_view uuid);
 
+/// "dmsnap-leg-ID", "DMSNAP-U-leg": what the endpoint's mirror takes for its second device.
+DmName leg_name(const Uuid& redirect);
+std::string leg_uuid(const Uuid& redirect);
+/// "dmsnap-meta-ID", "DMSNAP-U-meta": where it writes about itself.
+DmName meta_name(const Uuid& redirect);
+std::string meta_uuid(const Uuid& redirect);
+/// The redirect that the uuid of either speaks of.
+std::optional<Uuid> redirect_of_mirror(std::string_view uuid);
+
 /// "dmsnap-store-ID", "DMSNAP-S-store"
 DmName store_name(const Uuid& store);
 std::string store_uuid(const Uuid& store);

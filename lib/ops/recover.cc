@@ -7,6 +7,7 @@
 #include "ops/attach.h"
 #include "ops/clone.h"
 #include "ops/endpoint.h"
+#include "ops/mirror.h"
 #include "ops/naming.h"
 #include "ops/parts.h"
 
@@ -71,6 +72,9 @@ public:
                 machine_.find_origin(*origin) == nullptr && going_.count(device.name()) == 0 &&
                 swapping_.count(device.name()) == 0)
                 unfinished_way_back(device);
+        for (const DeviceState& device : machine_.devices) // which stand on bases
+            if (redirect_of_mirror(device.info.uuid) && going_.count(device.name()) == 0)
+                look_at(device);
         for (const DeviceState& device : machine_.devices)
             if (is_ours(device.info) && going_.count(device.name()) == 0 && swapping_.count(device.name()) == 0)
                 look_at(device);
@@ -300,6 +304,10 @@ private:
             in_the_way(endpoint.name().text(), "its base has another table by now, or is gone", "restart the machine");
             return;
         }
+        if (endpoint.leg && (endpoint.leg->info.suspended || endpoint.info.suspended || is_half_swapped(endpoint))) {
+            finish_mirror_step(endpoint);
+            return;
+        }
         for (const DmInfo* info : {&endpoint.info, &endpoint.base->info})
             if (info->suspended) {
                 suspended_by_somebody(info->name);
@@ -322,6 +330,39 @@ private:
             repair(endpoint.name(),
                 idle ? "a table in a device's place, on its way there or back" : "a detach that was not finished",
                 idle ? "taken away" : "undone", std::move(plan));
+    }
+
+    /// A step of a mirror's that was not done, and that no other mends.
+    static bool is_half_swapped(const EndpointState& endpoint)
+    {
+        return !endpoint.leg->inactive.empty() || is_swap(endpoint, endpoint.inactive);
+    }
+
+    /// Nobody but dmsnap has anything to do with the devices of its mirror, and who writes to it waits.
+    void finish_mirror_step(const EndpointState& endpoint)
+    {
+        Plan plan;
+        const auto mend = [&](const DmInfo& info, const Table& inactive) {
+            swapping_.insert(info.name);
+            if (!inactive.empty())
+                plan.push_back(Clear{info.name, inactive});
+            if (info.suspended)
+                plan.push_back(WakeUp{info.name, Visibility::private_device});
+        };
+        mend(endpoint.leg->info, endpoint.leg->inactive);
+        mend(endpoint.info, endpoint.inactive);
+        repair(endpoint.name(), "a step of a mirror that was not finished", "undone", std::move(plan));
+    }
+
+    /// One that its endpoint's table does not name serves nobody.
+    bool is_part_of_mirror(const DeviceState& device) const
+    {
+        const auto is = [&](const std::optional<DeviceState>& part) {
+            return part && part->info.number == device.info.number;
+        };
+        return std::any_of(machine_.endpoints.begin(), machine_.endpoints.end(), [&](const EndpointState& endpoint) {
+            return (is(endpoint.leg) || is(endpoint.meta)) && standing_on(device) != nullptr;
+        });
     }
 
     bool is_base_of_endpoint(const DeviceState& device) const
@@ -357,8 +398,10 @@ private:
             const auto below = devices(table);
             return std::find(below.begin(), below.end(), DeviceRef(device.info.number)) != below.end();
         };
-        const auto found = std::find_if(machine_.devices.begin(), machine_.devices.end(),
-            [&](const DeviceState& other) { return names_it(other.table) || names_it(other.inactive); });
+        const auto found =
+            std::find_if(machine_.devices.begin(), machine_.devices.end(), [&](const DeviceState& other) {
+                return going_.count(other.name()) == 0 && (names_it(other.table) || names_it(other.inactive));
+            });
         return found != machine_.devices.end() ? &*found : nullptr;
     }
 
@@ -371,6 +414,8 @@ private:
             return target_type(device.table.front().target) != INTERPOSE_TARGET_IMAGE;
         if (is_top(device.info.uuid))
             return interpose_line(device.table) == nullptr;
+        if (redirect_of_mirror(device.info.uuid))
+            return !is_part_of_mirror(device);
         if (is_base_of_endpoint(device))
             return false;
         if (const auto origin = origin_of_base(device.info.uuid))

@@ -65,6 +65,23 @@ struct SuspendedSwap {
     bool operator==(const SuspendedSwap&) const = default;
 };
 
+/// Parts of one device that are copied to another one, at the same place, each durable before the next is begun.
+struct CopiedParts {
+    std::string from; ///< paths
+    std::string to;
+    std::vector<Run> parts;
+    bool operator==(const CopiedParts&) const = default;
+};
+
+/// A swap at a moment at which nothing is under way in a private device, whose table is a raid.
+struct QuietSwap {
+    DmName name;
+    std::string health;                ///< raid_health() that it must have then
+    std::optional<CopiedParts> copied; ///< at that moment
+    std::optional<DmName> below;       ///< another private device, which gets then what is loaded for it
+    bool operator==(const QuietSwap&) const = default;
+};
+
 /// What device-mapper can be asked for.  All of it throws Error with the errno value the kernel gave.  Tables handed
 /// in name devices by number only.
 class Dm {
@@ -108,6 +125,10 @@ public:
     /// know.  Writers wait meanwhile, so it is done by a process of its own that nothing holds up and
     /// that ends its work even if this one is killed.
     virtual void swap_suspended(const SuspendedSwap& swap) = 0;
+    /// Suspends the device, and if its raid is as healthy as it should be copies the parts, swaps the device below, and
+    /// resumes it with what it has loaded, if anything.  Done as swap_suspended() is; what fails leaves it running with the
+    /// table it had, and nothing loaded.
+    virtual void swap_quiet(const QuietSwap& swap) = 0;
     virtual void remove(const DmName& name) = 0;
     virtual void rename(const DmName& name, const DmName& to, Visibility visibility) = 0;
     /// The target's answer, empty if it gives none.

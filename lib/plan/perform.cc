@@ -171,6 +171,21 @@ void perform(const SwapSuspended& step, Execution& run)
     require_swapped(swap.name, swap.before, run.dm);
 }
 
+void perform(const SwapQuiet& step, Execution& run)
+{
+    const QuietSwap& swap = step.swap;
+    const auto ours = run.loaded.find(swap.name);
+    if (ours != run.loaded.end())
+        require_ours_loaded(swap.name, step.before, ours->second, false, run.dm);
+    else if (run.dm.table(swap.name) != step.before)
+        throw another_runs(swap.name);
+    run.dm.swap_quiet(swap);
+    for (const DmName& name : swap.below ? std::vector{swap.name, *swap.below} : std::vector{swap.name})
+        if (const auto wanted = run.loaded.find(name);
+            wanted != run.loaded.end() && !runs_ours(name, wanted->second, run.dm))
+            throw another_runs(name);
+}
+
 void perform(const WakeUp& step, Execution& run)
 {
     if (require_info(run.dm, step.name, "resume it").inactive_table && run.dm.inactive_table(step.name) != step.loaded)

@@ -132,6 +132,12 @@ std::string to_text(const Step& step)
                 return row("swap", s.swap.name.text(),
                     fmt::format("suspended, {} {}", s.swap.base.text(), s.swap.to_base ? "starts" : "stops"));
             },
+            [](const SwapQuiet& s) {
+                return row("swap", s.swap.name.text(),
+                    fmt::format("quiet, {}{}{}", s.swap.health,
+                        s.swap.copied ? fmt::format(", ends of {} to {}", s.swap.copied->from, s.swap.copied->to) : "",
+                        s.swap.below ? ", with " + s.swap.below->text() : ""));
+            },
             [](const WakeUp& s) { return row("wake", s.name.text()); },
             [](const Remove& s) { return row("remove", s.device.name.text()); },
             [](const SyncFilesystems& s) { return row("sync", join(s.mount_points)); },
@@ -170,6 +176,7 @@ std::string by_hand(const Step& step)
                     s.visibility == Visibility::private_device ? " --noflush" : "", shell_word(s.name.text()));
             },
             [](const SwapSuspended& s) { return dmsetup_swap(s.swap); },
+            [](const SwapQuiet&) { return std::string("dmsnap recover"); },
             [](const WakeUp&) { return std::string("dmsnap recover"); },
             [](const Remove& s) { return "dmsetup remove " + shell_word(s.device.name.text()); },
             [](const SyncFilesystems& s) {

@@ -62,6 +62,13 @@ struct SwapSuspended {
     bool operator==(const SwapSuspended&) const = default;
 };
 
+/// Swaps tables of private devices at a quiet moment.  No way back: what fails is as it was.
+struct SwapQuiet {
+    QuietSwap swap;
+    Table before; ///< of the device
+    bool operator==(const SwapQuiet&) const = default;
+};
+
 /// Resumes, with the table it has or the one that was loaded for it, what a dead plan of ours left suspended.  Not
 /// undone: its writers have waited enough.
 struct WakeUp {
@@ -193,9 +200,9 @@ struct RemoveLink {
     bool operator==(const RemoveLink&) const = default;
 };
 
-using Step = std::variant<FormatStore, Create, Prepare, Load, Clear, Resume, SwapSuspended, WakeUp, Remove, Hook,
-    Unhook, Redirect, Direct, UseStore, LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage,
-    MakeLink, RemoveLink>;
+using Step = std::variant<FormatStore, Create, Prepare, Load, Clear, Resume, SwapSuspended, SwapQuiet, WakeUp, Remove,
+    Hook, Unhook, Redirect, Direct, UseStore, LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint,
+    RenameImage, MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
 
 /// Adds steps to the end of a plan.

@@ -89,6 +89,8 @@ void undo(const SwapSuspended& step, Execution& run)
         throw Error(swap.name.text(), "restore its table", "the kernel keeps the other one", "dmsnap recover");
 }
 
+void undo(const SwapQuiet&, Execution&) {}
+
 void undo(const WakeUp&, Execution&) {}
 
 void undo(const Remove& step, Execution& run)

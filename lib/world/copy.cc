@@ -108,6 +108,15 @@ private:
 
 } // namespace
 
+void blank_ends(const File& device)
+{
+    const std::uint64_t size = size_of(device).count;
+    const std::uint64_t end = std::min(size, copied_last.count);
+    zero(device, 0, end);
+    zero(device, size - end, size);
+    device.sync();
+}
+
 void copy_device(const File& from, const File& to, Bytes length, const std::function<void(Bytes done)>& progress)
 {
     const std::uint64_t size = size_of(to).count;
@@ -116,9 +125,7 @@ void copy_device(const File& from, const File& to, Bytes length, const std::func
     progress({0});
     const std::uint64_t head = std::min(copied_last.count, length.count);
     const std::uint64_t tail = std::max(head, length.count - head);
-    zero(to, 0, head);
-    zero(to, size - std::min(size, copied_last.count), size);
-    to.sync();
+    blank_ends(to);
     Copy copy(from, to, progress);
     copy.run(head, tail);
     to.sync();

@@ -13,6 +13,10 @@ namespace dmsnap {
 /// it holds.
 inline constexpr Bytes copied_last{1 << 20};
 
+/// Fills both ends of a block device that is open with O_DIRECT with zeros, and makes them durable: from then on it is taken
+/// for nothing.  Throws Error.
+void blank_ends(const File& device);
+
 /// Copies the first `length` bytes of a block device to another one that is at least as long, and makes them durable.
 /// Both ends of `to` are zero until all between them is there, and its beginning comes last: a copy that was not finished
 /// is taken for nothing, neither for what it was to be nor for what was there before.

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <fstream>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace dmsnap {
@@ -64,6 +66,8 @@ void File::write_at(Bytes position, std::span<const std::byte> bytes) const
         done += static_cast<std::size_t>(length);
     }
 }
+
+void File::forget_read() const { ioctl(fd_, BLKFLSBUF, 0); }
 
 void File::sync() const
 {

@@ -32,6 +32,8 @@ public:
     void write_at(Bytes position, std::span<const std::byte> bytes) const;
     /// Throws Error unless what was written is on stable storage.
     void sync() const;
+    /// Of a block device: what was read of it before is read from it anew.
+    void forget_read() const;
 
 private:
     File(std::filesystem::path path, int fd) : path_(std::move(path)), fd_(fd) {}

@@ -117,6 +117,9 @@ public:
     Table overtakes;
     /// Of every raid there is: a letter for each leg.
     std::string legs = "AA";
+    std::string synced = "4096/4096";
+    /// What a quiet moment was used to copy.
+    std::vector<Run> copied;
     /// Devices that do not tell their status.
     std::set<DmName> mute;
 
@@ -193,7 +196,7 @@ public:
         if (device.uuid.ends_with("-store"))
             return {{{0}, length(device.live), INTERPOSE_TARGET_STORE, to_text(status_of_store(device))}};
         if (runs_once(device.live))
-            return {raid_status(device.live, legs)};
+            return {raid_status(device.live, legs, synced)};
         if (const auto* other = std::get_if<OtherTarget>(&device.live.front().target);
             other != nullptr && other->type == "mirror") { // "core 1 REGION 2 A 0 B 0"
             const auto w = words(other->arguments);
@@ -205,7 +208,7 @@ public:
 
     std::vector<StatusLine> inactive_status(const DmName& name) override
     {
-        return {raid_status(at(name).inactive, at(name).loaded_legs)};
+        return {raid_status(at(name).inactive, at(name).loaded_legs, synced)};
     }
 
     std::optional<TargetVersion> target_version(const std::string&) override
@@ -289,6 +292,28 @@ public:
         }
     }
 
+    /// As its real child does it.
+    void swap_quiet(const QuietSwap& swap) override
+    {
+        FakeDevice& device = at(swap.name);
+        try {
+            trouble.during(swap.name.text(), [&] { device.suspended = true; });
+            if (legs != swap.health)
+                throw Error(swap.name.text(), "swap its table", ESTALE);
+            if (swap.copied)
+                trouble.during(swap.copied->to, [&] { copied = swap.copied->parts; });
+            if (swap.below)
+                trouble.during(swap.below->text(), [&] { start(at(*swap.below)); });
+            trouble.during(swap.name.text(), [&] { start(device); });
+        } catch (const Error&) {
+            if (device.suspended) {
+                device.inactive.clear();
+                device.suspended = false;
+            }
+            throw;
+        }
+    }
+
     void remove(const DmName& name) override
     {
         trouble.during(name.text(), [&] {
@@ -354,9 +379,9 @@ private:
         device.loaded_legs = legs;
     }
 
-    static StatusLine raid_status(const Table& table, const std::string& legs)
+    static StatusLine raid_status(const Table& table, const std::string& legs, const std::string& synced)
     {
-        return {{0}, length(table), "raid", "raid1 2 " + legs + " 4096/4096 idle 0 0 -"};
+        return {{0}, length(table), "raid", "raid1 2 " + legs + " " + synced + " idle 0 0 -"};
     }
 
     FakeDevice& at(const DmName& name)

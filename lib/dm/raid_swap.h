@@ -10,6 +10,6 @@ namespace dmsnap {
 
 /// Dm::swap_suspended().  `base` is how udev shall treat the base when it starts, `live` the live device: the flags of
 /// libdevmapper.  Internal to lib/dm.
-void run_critical_section(const SuspendedSwap& swap, std::uint16_t base_flags, std::uint16_t live_flags);
+void swap_raid(const SuspendedSwap& swap, std::uint16_t base_flags, std::uint16_t live_flags);
 
 } // namespace dmsnap

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+#include "ops/mirror.h"
+
+#include "base/error.h"
+#include "base/text.h"
+#include "ops/endpoint.h"
+#include "ops/naming.h"
+#include "table/status.h"
+#include "world/copy.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace dmsnap {
+namespace {
+
+/// What of a target is mirrored last, at either end.
+Sectors end_of(Sectors size)
+{
+    constexpr std::uint64_t unit = 8; // blocks are no larger
+    return {std::min(Sectors::exactly(copied_last).count, size.count / 4 / unit * unit)};
+}
+
+Table leg_table(const DeviceRef& base, DeviceNumber target, Sectors size)
+{
+    const Sectors end = end_of(size);
+    const Sectors tail = size - end;
+    return {{Sectors{0}, end, Linear{base, Sectors{0}}}, {end, tail - end, Linear{target, end}},
+        {tail, end, Linear{base, tail}}};
+}
+
+Table whole(DeviceNumber target, Sectors size) { return {{Sectors{0}, size, Linear{target, Sectors{0}}}}; }
+
+/// Of a device whose data is good and one that has none yet.  Kilobytes a second that md copies at least, however busy its
+/// legs are: its own default, a MiB, would take days.
+Table mirror_table(const Uuid& redirect, Sectors size)
+{
+    const std::string meta = to_text(DeviceRef(meta_name(redirect)));
+    return {{Sectors{0}, size,
+        OtherTarget{"raid", fmt::format("raid1 5 0 rebuild 1 min_recovery_rate 51200 2 {0} {1} {0} {2}", meta,
+                                to_text(DeviceRef(base_name(redirect))), to_text(DeviceRef(leg_name(redirect))))}}};
+}
+
+/// Long enough for superblock and bitmap of any size.  Without such a device md would wait for ever, once a leg fails, for
+/// somebody to note that; it reads nothing back, for a mirror does not outlive its table.
+Table meta_table() { return {{Sectors{0}, Sectors{1 << 17}, OtherTarget{"zero", ""}}}; }
+
+/// Behind the type of a raid1: "raid1 PARAMETERS... 2 META BASE META LEG".
+bool has_legs(std::string_view arguments, const std::string& base, const std::string& leg)
+{
+    const auto all = words(arguments);
+    return all.size() >= 7 && all[0] == "raid1" && all[all.size() - 5] == "2" && all[all.size() - 3] == base &&
+           all[all.size() - 1] == leg;
+}
+
+/// "raid raid1 2 Aa 1024/4096 recover 0 0 -"
+MirrorState read_mirror(std::string_view status)
+{
+    MirrorState mirror;
+    const auto all = words(status);
+    if (all.size() < 5 || all[0] != "raid" || all[1] != "raid1")
+        return mirror;
+    mirror.health = all[3];
+    const auto ratio = split(all[4], '/');
+    if (ratio.size() == 2) {
+        mirror.synced = {parse_u64(ratio[0]).value_or(0)};
+        mirror.all = {parse_u64(ratio[1]).value_or(0)};
+    }
+    return mirror;
+}
+
+const Linear* only_linear(const Table& table)
+{
+    return table.size() == 1 ? std::get_if<Linear>(&table.front().target) : nullptr;
+}
+
+/// What the leg leads to between its ends.
+std::optional<DeviceNumber> target_of(const DeviceState& leg)
+{
+    const auto* middle = leg.table.size() == 3 ? std::get_if<Linear>(&leg.table[1].target) : only_linear(leg.table);
+    const auto* number = middle != nullptr ? std::get_if<DeviceNumber>(&middle->device) : nullptr;
+    return number != nullptr ? std::optional(*number) : std::nullopt;
+}
+
+Error cannot(const EndpointState& endpoint, const char* operation, std::string reason, std::string next_step)
+{
+    return Error(endpoint.device().text(), operation, std::move(reason), std::move(next_step));
+}
+
+/// Throws Error unless the target has all data.
+MirrorState require_in_sync(const EndpointState& endpoint, const char* operation)
+{
+    const std::string device = shell_word(endpoint.device().text());
+    const auto mirror = mirror_of(endpoint);
+    if (!mirror)
+        throw cannot(endpoint, operation, "it is not mirrored", fmt::format("dmsnap mirror {} TARGET first", device));
+    require_undisturbed(endpoint, operation);
+    if (mirror->target_failed())
+        throw cannot(endpoint, operation, "its mirror has failed", fmt::format("dmsnap detach {}", device));
+    if (!mirror->in_sync())
+        throw cannot(endpoint, operation, "its mirror is not in sync yet", fmt::format("dmsnap mirror {}", device));
+    return *mirror;
+}
+
+MirrorState require_whole(const EndpointState& endpoint, const char* operation)
+{
+    MirrorState mirror = require_in_sync(endpoint, operation);
+    if (!mirror.whole)
+        throw cannot(endpoint, operation, "the ends of its mirror are still to be copied",
+            fmt::format("dmsnap mirror {}", shell_word(endpoint.device().text())));
+    return mirror;
+}
+
+} // namespace
+
+std::optional<MirrorState> mirror_of(const EndpointState& endpoint)
+{
+    const auto* raid = endpoint.table.size() == 1 ? std::get_if<OtherTarget>(&endpoint.table.front().target) : nullptr;
+    if (!endpoint.base || !endpoint.leg || raid == nullptr || raid->type != "raid" ||
+        !has_legs(raid->arguments, endpoint.base->info.number.text(), endpoint.leg->info.number.text()))
+        return std::nullopt;
+    const auto target = target_of(*endpoint.leg);
+    if (!target)
+        return std::nullopt;
+    MirrorState mirror = read_mirror(endpoint.status);
+    mirror.target = *target;
+    mirror.whole = endpoint.leg->table.size() == 1;
+    return mirror;
+}
+
+bool is_swap(const EndpointState& endpoint, const Table& table)
+{
+    const auto mirror = mirror_of(endpoint);
+    return mirror && table == whole(mirror->target, length(endpoint.table));
+}
+
+Plan plan_mirror(const Machine& machine, const Candidate& candidate, const Uuid& redirect, DeviceNumber target,
+    std::chrono::milliseconds deadline)
+{
+    const Sectors size = candidate.block.size;
+    if (end_of(size).count == 0)
+        throw Error(candidate.block.name(), "mirror it", "it is too small", "a copy of it");
+    Plan plan = plan_redirect(machine, candidate, redirect, mirror_table(redirect, size), deadline);
+    const auto make = [](const DmName& name, const std::string& uuid, const Table& table) {
+        return Create{{name, uuid, table, Visibility::private_device, false}};
+    };
+    // Behind the base, which the leg stands on.
+    plan.insert(
+        plan.begin() + 1, {make(leg_name(redirect), leg_uuid(redirect), leg_table(base_name(redirect), target, size)),
+                              make(meta_name(redirect), meta_uuid(redirect), meta_table())});
+    return plan;
+}
+
+Plan plan_complete(const EndpointState& endpoint, const std::string& target)
+{
+    const MirrorState mirror = require_in_sync(endpoint, "complete its mirror");
+    const Sectors size = length(endpoint.table);
+    const Sectors end = end_of(size);
+    const Sectors first{8}; // in which nearly everything says what it is
+    const std::string base = "/dev/mapper/" + endpoint.base->info.name.text();
+    const CopiedParts ends{base, target, {{size - end, end}, {first, end - first}, {Sectors{0}, first}}};
+    return {Load{endpoint.leg->name(), whole(mirror.target, size)},
+        SwapQuiet{{endpoint.name(), mirror.health, ends, endpoint.leg->name()}, endpoint.table}};
+}
+
+Plan plan_split(const EndpointState& endpoint)
+{
+    const MirrorState mirror = require_whole(endpoint, "split its mirror off");
+    if (mirror.health != "AA")
+        throw cannot(endpoint, "split its mirror off", "it has failed itself, and lives by its mirror alone",
+            fmt::format("dmsnap mirror --swap {}", shell_word(endpoint.device().text())));
+    const Table idle = idle_table(endpoint);
+    Plan plan = {Load{endpoint.name(), idle}, SwapQuiet{{endpoint.name(), mirror.health, {}, {}}, endpoint.table}};
+    EndpointState bare = endpoint;
+    bare.table = idle;
+    append(plan, plan_end_redirect(bare));
+    return plan;
+}
+
+Plan plan_swap(const EndpointState& endpoint)
+{
+    const MirrorState mirror = require_whole(endpoint, "swap it for its mirror");
+    Plan plan = {Load{endpoint.name(), whole(mirror.target, length(endpoint.table))},
+        SwapQuiet{{endpoint.name(), mirror.health, {}, {}}, endpoint.table}};
+    append(plan, plan_end_mirror(endpoint));
+    return plan;
+}
+
+} // namespace dmsnap

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-FileCopyrightText: 2026 The dmsnap authors
+
+#include "catch.h"
+#include "world.h"
+
+#include "ops/check.h"
+#include "ops/endpoint.h"
+#include "ops/mirror.h"
+#include "ops/recover.h"
+
+using namespace dmsnap;
+using namespace dmsnap::test;
+
+namespace {
+
+constexpr std::chrono::milliseconds deadline{10000};
+constexpr DeviceNumber target{8, 112};
+const DmName end("dmsnap-end-aaaaaaaa");
+const DmName leg("dmsnap-leg-aaaaaaaa");
+
+Plan begin(World& world) { return plan_mirror(world.machine(), world.candidate(), U, target, deadline); }
+
+const EndpointState& endpoint_of(const Machine& machine)
+{
+    REQUIRE(machine.endpoints.size() == 1);
+    return machine.endpoints.front();
+}
+
+using Make = Plan (*)(const EndpointState&);
+
+Plan direct(const EndpointState& endpoint) { return plan_direct(endpoint); }
+
+Plan complete(const EndpointState& endpoint) { return plan_complete(endpoint, "/dev/sdh"); }
+
+Plan plan(World& world, Make make)
+{
+    const Machine machine = world.machine();
+    return make(endpoint_of(machine));
+}
+
+World mirrored()
+{
+    World world = disk_world();
+    REQUIRE(world.run(begin(world)).done());
+    world.dm.legs = "Aa";
+    world.dm.synced = "1024/4096";
+    return world;
+}
+
+World in_sync()
+{
+    World world = mirrored();
+    world.dm.legs = "AA";
+    world.dm.synced = "4096/4096";
+    return world;
+}
+
+World completed()
+{
+    World world = in_sync();
+    REQUIRE(world.run(plan(world, complete)).done());
+    return world;
+}
+
+MirrorState state_of(World& world)
+{
+    const Machine machine = world.machine();
+    const auto mirror = mirror_of(endpoint_of(machine));
+    REQUIRE(mirror);
+    return *mirror;
+}
+
+} // namespace
+
+TEST_CASE("a mirror's target carries nothing at its ends until all between them is in sync", "[plan]")
+{
+    World world = disk_world();
+    const std::string before = world.state();
+    const Plan beginning = begin(world);
+    CHECK(
+        to_text(beginning) ==
+        "create  dmsnap-base-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-base  0 4096 interpose-base 8:1 0\n"
+        "create  dmsnap-leg-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-leg  0 1024 linear "
+        "@dmsnap-base-aaaaaaaa 0; 1024 2048 linear 8:112 1024; 3072 1024 linear @dmsnap-base-aaaaaaaa 3072\n"
+        "create  dmsnap-meta-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-meta  0 131072 zero\n"
+        "create  dmsnap-end-aaaaaaaa  DMSNAP-aaaaaaaa-1111-4111-8111-111111111111-end  "
+        "0 8 linear @dmsnap-base-aaaaaaaa 0; 8 4088 linear @dmsnap-base-aaaaaaaa 8\n"
+        "sync    /home\n"
+        "message dmsnap-base-aaaaaaaa  redirect @dmsnap-end-aaaaaaaa 10000 253:0\n"
+        "load    dmsnap-end-aaaaaaaa  0 4096 raid raid1 5 0 rebuild 1 min_recovery_rate 51200 2 @dmsnap-meta-aaaaaaaa "
+        "@dmsnap-base-aaaaaaaa @dmsnap-meta-aaaaaaaa @dmsnap-leg-aaaaaaaa\n"
+        "resume  dmsnap-end-aaaaaaaa\n");
+    REQUIRE(world.run(beginning).done());
+    world.dm.legs = "Aa";
+    world.dm.synced = "1024/4096";
+    MirrorState mirror = state_of(world);
+    CHECK(mirror.target == target);
+    CHECK(mirror.synced == Sectors{1024});
+    CHECK_FALSE(mirror.in_sync());
+    CHECK_FALSE(mirror.whole);
+    CHECK_FALSE(mirror.target_failed());
+    CHECK(error_of([&] { plan(world, complete); }).reason() == "its mirror is not in sync yet");
+    CHECK(plan_recover(world.machine()).repairs.empty());
+    CHECK(find_problems(world.machine()).empty());
+    world.dm.legs = "AA";
+    world.dm.synced = "4096/4096";
+    CHECK(error_of([&] { plan(world, plan_split); }).reason() == "the ends of its mirror are still to be copied");
+    CHECK(error_of([&] { plan(world, plan_swap); }).reason() == "the ends of its mirror are still to be copied");
+    const Plan completing = plan(world, complete);
+    CHECK(to_text(completing) ==
+          "load    dmsnap-leg-aaaaaaaa  0 4096 linear 8:112 0\n"
+          "swap    dmsnap-end-aaaaaaaa  quiet, AA, ends of /dev/mapper/dmsnap-base-aaaaaaaa to /dev/sdh, with "
+          "dmsnap-leg-aaaaaaaa\n");
+    REQUIRE(world.run(completing).done());
+    // Its beginning comes last, and of that what says what it is.
+    CHECK(world.dm.copied == std::vector<Run>{{{3072}, {1024}}, {{8}, {1016}}, {{0}, {8}}});
+    CHECK(state_of(world).whole);
+    CHECK(plan_recover(world.machine()).repairs.empty());
+    REQUIRE(world.run(plan(world, direct)).done());
+    CHECK(world.state() == before);
+}
+
+TEST_CASE("a mirror is split off, or swapped in, at a moment at which both are the same", "[plan]")
+{
+    const std::string before = disk_world().state();
+    World split = completed();
+    REQUIRE(split.run(plan(split, plan_split)).done());
+    CHECK(split.state() == before);
+
+    World swapped = completed();
+    CHECK(to_text(plan(swapped, plan_swap)) == "load    dmsnap-end-aaaaaaaa  0 4096 linear 8:112 0\n"
+                                               "swap    dmsnap-end-aaaaaaaa  quiet, AA\n"
+                                               "remove  dmsnap-leg-aaaaaaaa\n"
+                                               "remove  dmsnap-meta-aaaaaaaa\n");
+    REQUIRE(swapped.run(plan(swapped, plan_swap)).done());
+    const Machine machine = swapped.machine();
+    CHECK(serves_in_place(endpoint_of(machine)) == target);
+    CHECK_FALSE(mirror_of(endpoint_of(machine)));
+    CHECK(error_of([&] { plan(swapped, direct); }).reason() == "it runs on 8:112, and its own data is old");
+    CHECK(plan_recover(machine).repairs.empty());
+    CHECK(find_problems(machine).empty());
+    REQUIRE(swapped.run(plan_direct(endpoint_of(machine), false)).done());
+    CHECK(swapped.state() == before);
+}
+
+TEST_CASE("a leg that fails is never taken for a good one", "[plan]")
+{
+    for (const auto& [legs, next] :
+        {std::pair{"AD", "dmsnap detach '8:1'"}, std::pair{"DA", "dmsnap mirror --swap '8:1'"}}) {
+        INFO(legs);
+        World world = completed();
+        world.dm.legs = legs;
+        const auto problems = find_problems(world.machine());
+        REQUIRE(problems.size() == 1);
+        CHECK(problems.front().next_step == next);
+        CHECK_THROWS_AS(plan(world, plan_split), Error);
+        if (legs[0] == 'A') {
+            CHECK_THROWS_AS(plan(world, plan_swap), Error);
+            CHECK_NOTHROW(plan(world, direct));
+        } else {
+            CHECK_NOTHROW(plan(world, plan_swap));
+            CHECK_THROWS_AS(plan(world, direct), Error);
+        }
+    }
+    // At the last moment, when nobody looks any more.
+    for (Make make : {Make(complete), Make(plan_split), Make(plan_swap)}) {
+        World world = make == Make(complete) ? in_sync() : completed();
+        const std::string before = world.state();
+        const Plan steps = plan(world, make);
+        world.dm.legs = "AD";
+        const Outcome outcome = world.run(steps);
+        REQUIRE(outcome.error);
+        CHECK(outcome.undone());
+        CHECK(world.state() == before);
+    }
+}
+
+TEST_CASE("whatever fails in a step of a mirror, it is done or was not begun", "[plan]")
+{
+    for (Make make : {Make(complete), Make(plan_split), Make(plan_swap)}) {
+        const auto start = [&] { return make == Make(complete) ? in_sync() : completed(); };
+        World whole = start();
+        const std::string before = whole.state();
+        const unsigned calls = whole.dm.trouble.calls();
+        REQUIRE(whole.run(plan(whole, make)).done());
+        const std::string after = whole.state();
+        for (unsigned call = 1; call <= whole.dm.trouble.calls() - calls; ++call)
+            for (Trouble::When when : {Trouble::When::before, Trouble::When::after}) {
+                INFO("call " << call);
+                World world = start();
+                const Plan steps = plan(world, make);
+                world.dm.trouble.fail_at(world.dm.trouble.calls() + call, when);
+                world.run(steps);
+                world.recover();
+                const std::string state = world.state();
+                // The leg may be whole already, with the ends of the target.
+                if (make == Make(complete))
+                    CHECK(state_of(world).in_sync());
+                else
+                    CHECK((state == before || state == after));
+                CHECK(find_problems(world.machine()).empty());
+            }
+    }
+}
+
+TEST_CASE("whatever fails while a mirror begins, it ends where it began", "[plan]")
+{
+    World whole = disk_world();
+    const unsigned before = whole.dm.trouble.calls();
+    REQUIRE(whole.run(begin(whole)).done());
+    const unsigned calls = whole.dm.trouble.calls() - before;
+    for (unsigned call = 1; call <= calls; ++call) {
+        INFO("call " << call);
+        World world = disk_world();
+        const std::string state = world.state();
+        const Plan steps = begin(world);
+        world.dm.trouble.fail_at(world.dm.trouble.calls() + call);
+        CHECK(world.run(steps).undone());
+        CHECK(world.state() == state);
+    }
+}
+
+TEST_CASE("a mirror's step that died is mended, wherever it stood", "[plan]")
+{
+    for (Make make : {Make(complete), Make(plan_split), Make(plan_swap)}) {
+        const auto start = [&] { return make == Make(complete) ? in_sync() : completed(); };
+        World whole = start();
+        const unsigned moments = whole.dm.trouble.moments();
+        REQUIRE(whole.run(plan(whole, make)).done());
+        for (unsigned moment = 1; moment <= whole.dm.trouble.moments() - moments; ++moment) {
+            INFO("moment " << moment);
+            World world = start();
+            const Plan steps = plan(world, make);
+            world.dm.trouble.die_at(moment);
+            CHECK_THROWS_AS(world.run(steps), Killed);
+            world.dm.trouble.live_on();
+            world.recover();
+            CHECK(find_problems(world.machine()).empty());
+            for (const auto& [name, device] : world.dm.devices) {
+                CHECK_FALSE(device.suspended);
+                CHECK(device.inactive.empty());
+            }
+        }
+    }
+}
+
+TEST_CASE("a mirror that died while it began leaves nothing", "[plan]")
+{
+    World whole = disk_world();
+    const std::string before = whole.state();
+    const unsigned moments = whole.dm.trouble.moments();
+    REQUIRE(whole.run(begin(whole)).done());
+    const std::string after = whole.state();
+    for (unsigned moment = 1; moment <= whole.dm.trouble.moments() - moments; ++moment) {
+        INFO("moment " << moment);
+        World world = disk_world();
+        const Plan steps = begin(world);
+        world.dm.trouble.die_at(moment);
+        CHECK_THROWS_AS(world.run(steps), Killed);
+        world.dm.trouble.live_on();
+        world.recover();
+        const std::string state = world.state();
+        CHECK((state == before || state == after));
+    }
+}

@@ -1,0 +1,217 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# SPDX-FileCopyrightText: 2026 The dmsnap authors
+#
+# A mounted, busy partition gets a mirror on another device: what the other device looks like until it is one, a copy split
+# off, a target that fails, a tool that is killed, and the filesystem on the other device alone.
+
+set -euo pipefail
+
+disk=$DMSNAP_TEST_ORIGIN
+other=$DMSNAP_TEST_SPARE
+part=${disk}1
+name=${part#/dev/}
+
+clean_up() {
+    local status=$?
+    set +e
+    kill "$load"
+    wait
+    umount /mnt /mnt2
+    rmdir /mnt2
+    dmsnap detach --force --yes "$part"
+    dmsetup remove slow
+    partx --delete "$disk"
+    exit $status
+} >/dev/null 2>&1
+
+load=
+trap clean_up EXIT
+
+# refused STATUS REASON COMMAND...
+refused() {
+    local status=0 expected=$1 reason=$2
+    shift 2
+    "$@" >/tmp/said 2>&1 || status=$?
+    cat /tmp/said
+    [ "$status" = "$expected" ] && grep -q -- "$reason" /tmp/said
+}
+
+state() { dmsetup table && dmsetup info -c --noheadings -o name,attr,uuid; }
+
+# A device on the other disk that takes its time for writes.
+slow() { dmsetup create slow --table "0 $length delay $other 0 0 $other 0 $1"; }
+signatures() { wipefs --no-act --noheadings "$1"; }
+
+start_load() {
+    fio --name=load --directory=/mnt --size=16m --rw=randrw --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
+        --direct=1 --ioengine=libaio --iodepth=8 --fsync=32 --time_based --runtime=900 --output=/tmp/fio &
+    load=$!
+}
+
+end_load() {
+    kill -0 "$load"
+    kill -INT "$load"
+    wait "$load" || true # it tells of the signal
+    load=
+    grep 'err= 0' /tmp/fio
+}
+
+# read and written, in sectors
+io_of() { awk '{ print $3, $7 }' "/sys/class/block/$1/stat"; }
+
+printf '%s\n' 'label: gpt' 'start=2048, size=131072' 'start=133120, size=65536' | sfdisk --quiet --wipe always "$disk"
+udevadm settle
+mkfs.ext4 -q "$part"
+mount "$part" /mnt
+mkdir /mnt2
+length=$(blockdev --getsz "$part")
+uuid=$(blkid -s UUID -o value "$part")
+start_load
+before=$(state)
+
+echo "== what cannot be"
+refused 3 "not mirrored\|TARGET" dmsnap mirror
+refused 5 "it is not mirrored" dmsnap mirror "$part"
+refused 5 "it is not mirrored" dmsnap mirror --split "$part"
+refused 3 "exclude each other" dmsnap mirror --split --swap "$part" "$other"
+refused 3 "no sense without --swap" dmsnap mirror --keep-signature "$part" "$other"
+refused 3 "left to the background" dmsnap mirror --background --split "$part" "$other"
+refused 5 "it is the device itself" dmsnap mirror "$part" "$part"
+refused 5 "the device lies on it\|it is used\|partition" dmsnap mirror "$part" "$disk"
+refused 5 "it is smaller than" dmsnap mirror "$part" "${disk}2"
+mkfs.ext4 -q "$other"
+refused 5 "it carries something: ext4" dmsnap mirror "$part" "$other"
+mount "$other" /mnt2
+refused 5 "it is mounted" dmsnap mirror --yes "$part" "$other"
+umount /mnt2
+dmsnap mirror --dry-run "$part" "$other"
+signatures "$other" | grep ext4
+[ "$(state)" = "$before" ]
+
+echo "== until it is in sync the target is taken for nothing, and it can be given up at any time"
+slow 400
+dmsnap mirror --yes --background "$part" /dev/mapper/slow
+dmsnap status "$part"
+dmsnap check "$part"
+dmsetup status | grep 'raid1 2 Aa'
+[ -z "$(signatures "$other")" ]
+refused 5 "not in sync yet" dmsnap mirror --split --dry-run "$part"
+refused 5 "it is mirrored on" dmsnap mirror --yes "$part" "$other"
+refused 5 "another table stands in the place" dmsnap checkpoint -n c1 "$part"
+status=0
+timeout --preserve-status --signal=INT 2 dmsnap mirror "$part" 2>/tmp/said || status=$?
+cat /tmp/said
+[ "$status" = 5 ]
+grep -q "the mirror goes on without" /tmp/said
+dmsnap detach "$part"
+[ -z "$(signatures "$other")" ]
+dmsetup remove slow
+udevadm settle
+[ "$(state)" = "$before" ]
+
+echo "== in sync, and split off"
+timeout 200 dmsnap mirror "$part" "$other"
+signatures "$other" | grep ext4
+[ "$(dmsnap check "$part")" = "" ]
+[ "$(readlink -f "/dev/disk/by-uuid/$uuid")" = "$part" ]
+fsfreeze -f /mnt
+blockdev --flushbufs "$other"
+cmp --bytes=$((length * 512)) /dev/mapper/dmsnap-base-* "$other"
+fsfreeze -u /mnt
+timeout 200 dmsnap mirror "$part" "$other" # is in sync still
+echo before >/mnt/mark
+sync --file-system /mnt
+dmsnap mirror --split "$part"
+echo after >/mnt/mark
+udevadm settle
+[ "$(state)" = "$before" ]
+e2fsck -fp "$other" || [ $? -lt 4 ] # its journal
+mount -o ro "$other" /mnt2
+[ "$(cat /mnt2/mark)" = before ]
+umount /mnt2
+
+echo "== a target that fails: the device goes on by itself, and nothing is a copy that is none"
+slow 0
+timeout 200 dmsnap mirror --yes "$part" /dev/mapper/slow
+dmsetup suspend slow
+dmsetup load slow --table "0 $length error"
+dmsetup resume slow
+echo again >/mnt/mark
+sync --file-system /mnt
+timeout 60 sh -c 'until dmsetup status --target raid | grep -q " AD "; do sleep 0.2; done'
+refused 5 "its mirror on .* has failed" dmsnap check "$part"
+refused 5 "its mirror has failed" dmsnap mirror --swap --keep-signature --dry-run "$part"
+dmsetup load slow --table "0 $length linear $other 0"
+dmsetup resume slow
+refused 5 "has failed; the device goes on by itself" dmsnap mirror "$part"
+[ -z "$(signatures "$other")" ]
+dmsetup remove slow
+udevadm settle
+[ "$(state)" = "$before" ]
+
+echo "== killed at any ioctl: the device goes on, and recover ends where it began or finished"
+# ioctls COMMAND: how many it does.
+ioctls() {
+    # shellcheck disable=SC2086  # words
+    strace -qq -o /tmp/trace -e trace=ioctl $1 && grep -c 'ioctl(' /tmp/trace
+}
+# die COMMAND N: at the N-th of them.
+die() {
+    local status=0
+    # shellcheck disable=SC2086  # words
+    strace -qq -o /dev/null -e trace=ioctl -e "inject=ioctl:signal=KILL:when=$2" $1 || status=$?
+    [ "$status" = 137 ]
+    timeout 10 sh -c 'echo alive >/mnt/alive && sync --file-system /mnt'
+    dmsnap recover
+    [ "$(dmsnap check)" = "" ]
+}
+begin="dmsnap mirror --yes --background $part $other"
+split="timeout 200 dmsnap mirror --split $part"
+to_begin=$(ioctls "$begin")
+to_split=$(strace -f -qq -o /tmp/trace -e trace=ioctl $split && awk '/ioctl\(/ { n[$1]++ } END { for (i in n) if (n[i] > most) most = n[i]; print most }' /tmp/trace)
+[ "$(state)" = "$before" ]
+for _ in $(seq 1 $((3 * ${ROUNDS_kill_points:?}))); do
+    die "$begin" $((RANDOM % to_begin + 1))
+    udevadm settle
+    if [ "$(state)" = "$before" ]; then $begin; fi
+    # What it looks at again and again while it waits counts too: so it may be done before.
+    die "dmsnap mirror --split $part" $((RANDOM % to_split + 1)) || [ "$(state)" = "$before" ]
+    udevadm settle
+    if [ "$(state)" != "$before" ]; then $split; fi
+    udevadm settle
+    [ "$(state)" = "$before" ]
+done
+
+echo "== on the other device alone"
+echo moved >/mnt/mark
+refused 5 "will be found on the other device alone" dmsnap mirror --swap "$part" "$other"
+[ "$(state)" = "$before" ]
+timeout 200 dmsnap mirror --yes --swap "$part" "$other" 2>/tmp/said
+cat /tmp/said
+grep -q "it runs on $other now" /tmp/said
+quiet=$(io_of "$name")
+other_io=$(io_of "${other#/dev/}")
+sleep 2
+[ "$(io_of "$name")" = "$quiet" ]
+[ "$(io_of "${other#/dev/}")" != "$other_io" ]
+[ "$(dmsnap check)" = "" ]
+dmsnap recover
+dmsnap status "$part"
+refused 5 "it runs on .*, and its own data is old" dmsnap detach "$part"
+refused 5 "it runs on $other already" dmsnap mirror "$part" "$other"
+refused 1 "in use" rmmod dm_interpose
+[ -z "$(signatures /dev/mapper/dmsnap-base-*)" ]
+[ "$(cat /mnt/mark)" = moved ]
+end_load
+umount /mnt
+e2fsck -fn "$part"
+dmsnap detach "$part"
+udevadm settle
+[ "$(state)" = "$before" ]
+[ -z "$(signatures "$part")" ]
+e2fsck -fn "$other"
+[ "$(blkid -p -s UUID -o value "$other")" = "$uuid" ]
+mount -o ro "$other" /mnt2
+[ "$(cat /mnt2/mark)" = moved ]
+umount /mnt2
