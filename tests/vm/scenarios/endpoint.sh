@@ -105,7 +105,7 @@ refused 5 "another table stands in the place" dmsnap attach --table /tmp/table "
 end=$(basename /dev/mapper/dmsnap-end-*)
 echo "0 $length linear $other 0" | dmsetup load "$end"
 dmsetup resume "$end"
-refused 5 "may have data elsewhere" dmsnap detach "$part"
+refused 5 "its own data is old" dmsnap detach "$part"
 base=$(dmsetup info -c --noheadings -o major,minor "$(basename /dev/mapper/dmsnap-base-*)")
 echo "0 $length mirror core 1 1024 2 $other 0 $base 0" | dmsetup load "$end"
 dmsetup resume "$end"
