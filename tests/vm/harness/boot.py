@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 import tables
@@ -51,6 +52,13 @@ def tsc_khz():
     return int(float(megahertz[1]) * 1000) if megahertz else 2000000
 
 
+def uuid_of(image):
+    """Of the filesystem in it, as the superblock of ext4 has it."""
+    with open(image, "rb") as file:
+        file.seek(1024 + 0x68)
+        return uuid.UUID(bytes=file.read(16))
+
+
 class Boot:
     """One boot of one kernel, watched from the host.
 
@@ -69,7 +77,7 @@ class Boot:
             shutil.rmtree(old, ignore_errors=True)
         self._write_job()
         debug = options.kernel == "debug"
-        append = ["console=ttyS0", "8250.nr_uarts=1", "panic=-1", "panic_on_warn=1", "loglevel=5", "mitigations=off",
+        append = [f"root=UUID={uuid_of(options.image)}", "console=ttyS0", "8250.nr_uarts=1", "panic=-1", "panic_on_warn=1", "loglevel=5", "mitigations=off",
                   "nokaslr", "tsc=reliable", f"tsc_early_khz={1000000 if options.icount else tsc_khz()}", "watchdog_thresh=60",
                   "rcupdate.rcu_cpu_stall_timeout=120", "net.ifnames=0",
                   "systemd.unit=dmsnap-guest.service", "systemd.show_status=0",
