@@ -5,7 +5,9 @@
 #include "ops/endpoint.h"
 #include "session.h"
 #include "world/file.h"
+#include "world/users.h"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <limits>
@@ -29,15 +31,31 @@ void say_not_attached(Dm& dm, const BlockDevice& block, const std::string& name)
     log_warning(fmt::format("{}: it is not attached", name));
 }
 
-/// Nobody else uses the device while that lives.  Nothing if somebody does.
-void claim(std::optional<File>& unused, const BlockDevice& block)
-{
-    try {
-        unused.emplace(File::open(node_path(block), O_RDONLY | O_EXCL));
-    } catch (const Error&) {
-        unused.reset();
+/// A device that runs on another one, which nobody may begin to use while it is put back.
+class Unused {
+public:
+    explicit Unused(const BlockDevice& block)
+    {
+        try {
+            claim_.emplace(File::open(node_path(block), O_RDONLY | O_EXCL));
+        } catch (const Error& error) {
+            // Where its disk is offline nobody opens it, but somebody may have it open.
+            in_use_ = error.number() == EBUSY || !find_users(block).none();
+        }
     }
-}
+
+    bool in_use() const { return in_use_; }
+    /// Once it is itself again.
+    void forget_read() const
+    {
+        if (claim_)
+            claim_->forget_read();
+    }
+
+private:
+    std::optional<File> claim_;
+    bool in_use_ = false;
+};
 
 int run_detach(const Arguments& arguments)
 {
@@ -47,14 +65,14 @@ int run_detach(const Arguments& arguments)
         const BlockDevice block = change.hold(spec);
         const std::string name = printable(block.name());
         std::size_t ended = 0;
-        std::optional<File> unused;
+        std::optional<Unused> unused;
         const Plan plan = change.plan([&](const Machine& machine) -> Plan {
             const OriginState* origin = find_attached(machine, block);
             ended = 0;
             if (const EndpointState* endpoint = machine.find_endpoint(block.number)) {
                 if (serves_in_place(*endpoint))
-                    claim(unused, block);
-                return plan_direct(*endpoint, !unused);
+                    unused.emplace(block);
+                return plan_direct(*endpoint, !unused || unused->in_use());
             }
             if (origin == nullptr)
                 return {};
@@ -65,7 +83,7 @@ int run_detach(const Arguments& arguments)
             say_not_attached(change.dm(), block, name);
         change.carry_out(plan);
         if (unused)
-            unused->forget_read(); // it was another device's
+            unused->forget_read();
         if (ended > 0 && !change.dry_run())
             log_warning(
                 fmt::format("{}: {} checkpoints ended with it: the next backup must be a full one", name, ended));
