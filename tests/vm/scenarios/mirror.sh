@@ -90,7 +90,7 @@ signatures "$other" | grep ext4
 [ "$(state)" = "$before" ]
 
 echo "== until it is in sync the target is taken for nothing, and it can be given up at any time"
-slow 400
+slow 2000
 dmsnap mirror --yes --background "$part" /dev/mapper/slow
 dmsnap status "$part"
 dmsnap check "$part"
@@ -99,8 +99,12 @@ dmsetup status | grep 'raid1 2 Aa'
 refused 5 "not in sync yet" dmsnap mirror --split --dry-run "$part"
 refused 5 "it is mirrored on" dmsnap mirror --yes "$part" "$other"
 refused 5 "another table stands in the place" dmsnap checkpoint -n c1 "$part"
+dmsnap mirror "$part" 2>/tmp/said &
+waits=$!
+timeout 60 sh -c 'until grep -q "% of 64.00m copied" /tmp/said; do sleep 0.2; done'
+kill -TERM "$waits"
 status=0
-timeout --preserve-status --signal=INT 2 dmsnap mirror "$part" 2>/tmp/said || status=$?
+wait "$waits" || status=$?
 cat /tmp/said
 [ "$status" = 5 ]
 grep -q "the mirror goes on without" /tmp/said
@@ -156,32 +160,54 @@ ioctls() {
     # shellcheck disable=SC2086  # words
     strace -qq -o /tmp/trace -e trace=ioctl $1 && grep -c 'ioctl(' /tmp/trace
 }
-# die COMMAND N: at the N-th of them.
+# die COMMAND N: at the N-th of them, unless it does so many no more: how often it looks depends on the time it waits.
 die() {
     local status=0
     # shellcheck disable=SC2086  # words
     strace -qq -o /dev/null -e trace=ioctl -e "inject=ioctl:signal=KILL:when=$2" $1 || status=$?
-    [ "$status" = 137 ]
+    [ "$status" = 137 ] || [ "$status" = 0 ]
+    died=$((died + (status == 137)))
     timeout 10 sh -c 'echo alive >/mnt/alive && sync --file-system /mnt'
     dmsnap recover
     [ "$(dmsnap check)" = "" ]
+    udevadm settle
 }
 begin="dmsnap mirror --yes --background $part $other"
-split="timeout 200 dmsnap mirror --split $part"
+wait="dmsnap mirror $part"
+split="dmsnap mirror --split $part"
+swap="dmsnap mirror --swap --keep-signature $part"
 to_begin=$(ioctls "$begin")
-to_split=$(strace -f -qq -o /tmp/trace -e trace=ioctl $split && awk '/ioctl\(/ { n[$1]++ } END { for (i in n) if (n[i] > most) most = n[i]; print most }' /tmp/trace)
+to_wait=$(ioctls "$wait")
+to_split=$(ioctls "$split")
 [ "$(state)" = "$before" ]
+died=0
 for _ in $(seq 1 $((3 * ${ROUNDS_kill_points:?}))); do
     die "$begin" $((RANDOM % to_begin + 1))
-    udevadm settle
     if [ "$(state)" = "$before" ]; then $begin; fi
-    # What it looks at again and again while it waits counts too: so it may be done before.
-    die "dmsnap mirror --split $part" $((RANDOM % to_split + 1)) || [ "$(state)" = "$before" ]
-    udevadm settle
-    if [ "$(state)" != "$before" ]; then $split; fi
-    udevadm settle
+    [ -z "$(signatures "$other")" ]
+    die "$wait" $((RANDOM % to_wait + 1))
+    $wait
+    die "$split" $((RANDOM % to_split + 1))
+    if [ "$(state)" != "$before" ]; then
+        die "$swap" $((RANDOM % to_split + 1))
+        # It runs on one of the two, or still on both.
+        if ! $split; then break; fi
+    fi
     [ "$(state)" = "$before" ]
 done
+[ $died -gt 2 ]
+if [ "$(state)" != "$before" ]; then
+    end_load
+    umount /mnt
+    dmsnap detach "$part"
+    mount "$other" /mnt2
+    [ -e /mnt2/alive ]
+    umount /mnt2
+    mount "$part" /mnt # old, as it is
+    start_load
+fi
+udevadm settle
+[ "$(state)" = "$before" ]
 
 echo "== on the other device alone"
 echo moved >/mnt/mark
