@@ -152,25 +152,26 @@ static inline bool compat_loses_atomic(const struct bio *bio)
 #endif
 }
 
+/* Whether ftrace hands the arguments over to everybody, or only to whoever asks for all registers. */
+#if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && !defined(INTERPOSE_SAVE_REGS)
+#define COMPAT_FTRACE_WITH_ARGS
+#define COMPAT_FTRACE_FLAGS 0
+#else
+#define COMPAT_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
+#endif
+
 /* The @n-th argument of the function that ftrace calls us for; v6.2, 94d095ffa0e1 ("ftrace: abstract ...") */
-#ifdef HAVE_FTRACE_REGS_GET_ARGUMENT
+#if defined(HAVE_FTRACE_REGS_GET_ARGUMENT) && defined(COMPAT_FTRACE_WITH_ARGS)
 #define compat_ftrace_argument ftrace_regs_get_argument
 #else
 static inline unsigned long compat_ftrace_argument(struct ftrace_regs *fregs, unsigned int n)
 {
-#ifdef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
+#ifdef COMPAT_FTRACE_WITH_ARGS
 	return regs_get_kernel_argument(&fregs->regs, n);
 #else
 	return regs_get_kernel_argument(ftrace_get_regs(fregs), n);
 #endif
 }
-#endif
-
-/* Where ftrace hands the arguments over only to whoever asks for all registers. */
-#ifdef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
-#define COMPAT_FTRACE_FLAGS 0
-#else
-#define COMPAT_FTRACE_FLAGS FTRACE_OPS_FL_SAVE_REGS
 #endif
 
 /*

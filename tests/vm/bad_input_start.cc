@@ -143,7 +143,7 @@ TEST_CASE("a module of another interface is left alone", "[bad-interface]")
 {
     const DmDevice plain("test-plain", fmt::format("0 131072 linear {} 0", spare_disk()));
     try_to({"rmmod", "dm-interpose"});
-    const std::string module = "/dmsnap/other-interface/dm-interpose.ko";
+    const std::string module = "/dmsnap/interface/dm-interpose.ko";
     must({"sh", "-c", fmt::format("modprobe -a dm-mod $(modinfo -F depends {0} | tr , ' ') && insmod {0}", module)});
     for (const Arguments& verb : all_verbs)
         if (changes_something(verb) && verb[0] != "detach")

@@ -34,8 +34,9 @@ class Test:
         return self.boot == "parallel"
 
     @property
-    def other_interface(self):
-        return self.boot.startswith("interface")
+    def variants(self):
+        """Of the module, that the test finds beside it."""
+        return self.boot.removeprefix("with-").split("+") if self.boot.startswith("with-") else []
 
     @property
     def restarts(self):

@@ -20,9 +20,13 @@ clean_up() {
     exit $status
 } >/dev/null 2>&1
 
-# tracer function|function_graph|kprobe|kretprobe
+# tracer function|function_graph|kprobe|kretprobe|neighbour
 tracer() {
     case $1 in
+    neighbour)
+        insmod /dmsnap/neighbour/neighbour.ko
+        return
+        ;;
     kprobe) echo 'p:dmsnap_test submit_bio_noacct' >>$tracing/kprobe_events ;;
     kretprobe) echo 'r:dmsnap_test submit_bio_noacct' >>$tracing/kprobe_events ;;
     *)
@@ -35,6 +39,7 @@ tracer() {
 }
 
 no_tracers() {
+    if [ -e /sys/module/neighbour ]; then rmmod neighbour; fi
     echo nop >$tracing/current_tracer
     echo >$tracing/set_ftrace_filter
     if [ -e $tracing/events/kprobes/dmsnap_test ]; then
@@ -45,6 +50,10 @@ no_tracers() {
 
 # Whether what was traced was called at all.
 has_traced() {
+    if [ -e /sys/module/neighbour ]; then
+        [ "$(cat /sys/module/neighbour/parameters/calls)" -gt 0 ]
+        return
+    fi
     grep -q -e submit_bio_noacct -e dmsnap_test $tracing/trace
 }
 
@@ -66,7 +75,7 @@ trap clean_up EXIT
 sfdisk --quiet --wipe always "$disk" <<<$'label: gpt\nsize=64MiB'
 udevadm settle
 
-for kind in function function_graph kprobe kretprobe; do
+for kind in function function_graph kprobe kretprobe neighbour; do
     echo "== $kind before the hook"
     echo >$tracing/trace
     tracer $kind
