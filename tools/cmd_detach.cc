@@ -3,6 +3,7 @@
 #include "log.h"
 #include "ops/attach.h"
 #include "ops/endpoint.h"
+#include "ops/mirror.h"
 #include "session.h"
 #include "world/file.h"
 #include "world/users.h"
@@ -34,13 +35,16 @@ void say_not_attached(Dm& dm, const BlockDevice& block, const std::string& name)
 /// A device that runs on another one, which nobody may begin to use while it is put back.
 class Unused {
 public:
-    explicit Unused(const BlockDevice& block)
+    explicit Unused(const BlockDevice& block) : in_use_(!find_users(block).none())
     {
+        if (in_use_)
+            return;
         try {
-            claim_.emplace(File::open(node_path(block), O_RDONLY | O_EXCL));
+            claim_.emplace(File::open(node_path(block), O_RDWR | O_EXCL));
+            claim_->sync(); // what was written to it, while that is still the other one
+            claim_->forget_read();
         } catch (const Error& error) {
-            // Where its disk is offline nobody opens it, but somebody may have it open.
-            in_use_ = error.number() == EBUSY || !find_users(block).none();
+            in_use_ = error.number() == EBUSY; // where its disk is offline nobody opens it
         }
     }
 
@@ -54,7 +58,7 @@ public:
 
 private:
     std::optional<File> claim_;
-    bool in_use_ = false;
+    bool in_use_;
 };
 
 int run_detach(const Arguments& arguments)
@@ -72,7 +76,7 @@ int run_detach(const Arguments& arguments)
             if (const EndpointState* endpoint = machine.find_endpoint(block.number)) {
                 if (serves_in_place(*endpoint))
                     unused.emplace(block);
-                return plan_direct(*endpoint, !unused || unused->in_use());
+                return unused ? plan_direct(*endpoint, unused->in_use()) : plan_end(*endpoint);
             }
             if (origin == nullptr)
                 return {};

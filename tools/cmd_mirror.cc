@@ -14,7 +14,6 @@
 #include "point_words.h"
 #include "progress.h"
 #include "session.h"
-#include "world/copy.h"
 #include "world/signature.h"
 
 #include <chrono>
@@ -35,6 +34,7 @@ constexpr Option options[] = {
 };
 
 constexpr auto between_looks = std::chrono::milliseconds(300);
+constexpr unsigned stuck_looks = 10; // it may only not have begun yet
 
 Error not_mirrored(const std::string& device)
 {
@@ -57,10 +57,13 @@ public:
         device_ = endpoint->device().text();
         if (const auto other = serves_in_place(*endpoint))
             throw Error(device_, "mirror it", fmt::format("it runs on {} already", node_of(*other)),
-                "restart the machine from that one");
+                "umount and detach it, or restart the machine from that one, first");
+        if (does_nothing(*endpoint, endpoint->table))
+            throw Error(device_, "mirror it", "another command is at work on it, or has died", "dmsnap recover");
         const auto mirror = mirror_of(*endpoint);
         if (!mirror)
             throw Error(device_, "mirror it", "another table stands in its place", "dmsnap detach it first");
+        require_same(*endpoint);
         return mirror;
     }
 
@@ -77,18 +80,23 @@ public:
         require_interface(*start(), false);
         CopyTarget copy(arguments_, target, origin);
         Change change(arguments_);
+        for (const char* type : {"raid", "zero"})
+            if (!change.dm().target_version(type))
+                throw Error(printable(spec_), "mirror it", fmt::format("this kernel has no target {}", type),
+                    fmt::format("modprobe dm-{}, which tells why", type))
+                    .as(Fault::cannot_start);
         const BlockDevice block = change.hold(spec_);
         if (!same_device(block, origin))
             throw Error(printable(spec_), "mirror it", "it is another one at each look", "again");
         const Machine machine = survey(change.dm());
         const Candidate candidate = read_live(change.dm(), block, Via::hook);
-        const Plan plan =
-            plan_mirror(machine, candidate, draw_uuid(machine), copy.device().number, deadline_of(arguments_));
+        redirect_ = draw_uuid(machine);
+        const Plan plan = plan_mirror(
+            machine, candidate, *redirect_, {copy.device().number, copy.path(), copy.below()}, deadline_of(arguments_));
         require_no_raw_writer(candidate);
         if (!change.dry_run()) {
             copy.claim();
-            blank_ends(copy.file());
-            copy.release(); // to device-mapper, which claims it
+            copy.release(); // to the plan, and to device-mapper, which claims it
         }
         device_ = block.name();
         change.carry_out(plan);
@@ -99,16 +107,21 @@ public:
     void wait()
     {
         const Interrupt interrupt;
-        std::optional<Progress> progress;
+        std::optional<tool::Progress> progress;
+        unsigned stuck = 0;
         const auto dm = start();
         for (;;) {
             const auto mirror = look(*dm);
             if (!mirror)
                 throw not_mirrored(device_.empty() ? printable(spec_) : device_);
-            if (mirror->target_failed())
+            stuck = mirror->stuck() ? stuck + 1 : 0;
+            if (mirror->target_failed() || stuck >= stuck_looks)
                 give_up(*mirror);
-            if (mirror->in_sync() && mirror->whole)
+            if (mirror->in_sync() && mirror->whole) {
+                if (mirror->device_failed())
+                    log_warning(fmt::format("{}: it has failed, and lives by its mirror alone", device_));
                 return;
+            }
             if (mirror->in_sync()) {
                 complete();
                 continue;
@@ -128,37 +141,43 @@ public:
         const DeviceNumber target = change_to([](const EndpointState& endpoint) { return plan_split(endpoint); });
         if (is_dry_run(arguments_))
             return;
-        File::open(node_of(target), O_RDONLY).forget_read();
+        try {
+            const File file = File::open(node_of(target), O_RDWR); // udev looks again when it is closed
+            file.sync();
+            file.forget_read();
+        } catch (const Error& error) {
+            log_warning(error.what()); // the copy itself is done
+        }
         log_warning(fmt::format(
             "{}: split off; it has the same UUIDs as {}, and must not be mounted beside it", node_of(target), device_));
     }
 
     void swap()
     {
-        std::string base;
-        const DeviceNumber target = change_to([&](const EndpointState& endpoint) {
-            base = "/dev/mapper/" + endpoint.base->info.name.text();
-            return plan_swap(endpoint);
-        });
-        if (is_dry_run(arguments_))
-            return;
-        log_warning(fmt::format(
-            "{0}: it runs on {1} now, until the machine restarts, or it is unmounted and detached; from then "
-            "on mount {1}, which is found by the UUIDs of {0}",
-            device_, node_of(target)));
-        log_warning(
-            fmt::format("{0}: where {0} is named in /etc/fstab, name {1}; if its disk has the boot loader, install "
-                        "that on the other one",
-                device_, node_of(target)));
-        log_warning(
-            fmt::format("{}: leave its disk in until then: from Linux 6.5 on a filesystem ends when the disk goes "
-                        "that it was mounted from",
-                device_));
-        if (arguments_.has("keep-signature"))
-            log_warning(fmt::format(
-                "{}: it keeps what it is found by, and has the same UUIDs as {}", device_, node_of(target)));
-        else
-            erase(base);
+        const bool erase = !arguments_.has("keep-signature");
+        const DeviceNumber target =
+            change_to([&](const EndpointState& endpoint) { return plan_swap(endpoint, erase); });
+        if (!is_dry_run(arguments_))
+            say_swapped(target);
+    }
+
+    /// Whether it runs on its mirror already; what a command that died has left of that is done.
+    bool was_swapped()
+    {
+        const auto other = [&]() -> std::optional<DeviceNumber> {
+            const Machine machine = survey(*start());
+            const EndpointState* endpoint = find(machine);
+            if (endpoint == nullptr)
+                return std::nullopt;
+            device_ = endpoint->device().text();
+            return serves_in_place(*endpoint);
+        };
+        if (!other())
+            return false;
+        const Change change(arguments_); // mends
+        if (const auto target = other())
+            say_swapped(*target);
+        return true;
     }
 
     /// Before anything is done.
@@ -166,7 +185,7 @@ public:
     {
         if (arguments_.has("keep-signature"))
             return;
-        const auto signature = find_signature(node_path(resolve(spec_)));
+        const auto signature = signature_of(survey(*start()));
         if (signature &&
             !confirm(arguments_, printable(spec_), "swap it for its mirror",
                 fmt::format("what it carries, {}, will be found on the other device alone", signature->description)))
@@ -177,6 +196,43 @@ private:
     const EndpointState* find(const Machine& machine) const
     {
         return machine.find_endpoint(resolve_live(machine, spec_).number);
+    }
+
+    /// Nothing of one that cannot be read any more.
+    std::optional<Signature> signature_of(const Machine& machine) const
+    {
+        try {
+            return find_signature(node_path(resolve_live(machine, spec_)));
+        } catch (const Error&) {
+            return std::nullopt;
+        }
+    }
+
+    /// That of one and the same mirror, each time.
+    void require_same(const EndpointState& endpoint)
+    {
+        if (redirect_ && *redirect_ != endpoint.redirect)
+            throw Error(device_, "mirror it", "it was given another mirror meanwhile", "dmsnap status");
+        redirect_ = endpoint.redirect;
+    }
+
+    void say_swapped(DeviceNumber target) const
+    {
+        log_warning(fmt::format(
+            "{0}: it runs on {1} now, until the machine restarts, or it is unmounted and detached; from then "
+            "on mount {1}, which is found by the UUIDs of {0}",
+            device_, node_of(target)));
+        log_warning(
+            fmt::format("{0}: where {0} is named, or its PARTUUID, in /etc/fstab or for the boot loader, name {1}; "
+                        "if its disk has the boot loader, install that on the other one",
+                device_, node_of(target)));
+        log_warning(
+            fmt::format("{}: leave its disk in until then: from Linux 6.5 on a filesystem ends when the disk goes "
+                        "that it was mounted from",
+                device_));
+        if (arguments_.has("keep-signature"))
+            log_warning(fmt::format(
+                "{}: it keeps what it is found by, and has the same UUIDs as {}", device_, node_of(target)));
     }
 
     static std::string node_of(DeviceNumber number)
@@ -200,6 +256,7 @@ private:
             if (!mirror)
                 throw not_mirrored(printable(spec_));
             device_ = endpoint->device().text();
+            require_same(*endpoint);
             target = mirror->target;
             return make(*endpoint);
         }));
@@ -208,54 +265,30 @@ private:
 
     void complete()
     {
-        try {
-            change_to([](const EndpointState& endpoint) -> Plan {
-                const auto mirror = mirror_of(endpoint);
-                return mirror->whole ? Plan() : plan_complete(endpoint, node_of(mirror->target));
-            });
-        } catch (const Error&) {
-            // It shall not look like a copy half-way.
-            if (const auto mirror = look(*start()); mirror && !mirror->whole)
-                blank(mirror->target);
-            throw;
-        }
+        change_to([](const EndpointState& endpoint) -> Plan {
+            return mirror_of(endpoint)->whole ? Plan() : plan_complete(endpoint);
+        });
     }
 
-    /// The target has failed: the device goes on by itself, and the target is no copy.
-    [[noreturn]] void give_up(const MirrorState& mirror)
+    /// The target has failed, or can be no copy: the device goes on by itself.
+    [[noreturn]] void give_up(const MirrorState& seen)
     {
-        const std::string target = node_of(mirror.target);
-        change_to([](const EndpointState& endpoint) { return plan_direct(endpoint); });
-        blank(mirror.target);
-        throw Error(device_, "mirror it", fmt::format("{} has failed; the device goes on by itself", target),
-            "dmesg, which tells why; another target");
-    }
-
-    static void blank(DeviceNumber target)
-    {
-        try {
-            blank_ends(File::open(node_path(read_block_device(target)), O_RDWR | O_DIRECT));
-        } catch (const Error& error) {
-            log_warning(fmt::format("{}: it may look like a copy, and is none: {}", node_of(target), error.what()));
-        }
-    }
-
-    /// Of the device itself, which only its base leads to now.
-    void erase(const std::string& base)
-    {
-        try {
-            const File file = File::open(base, O_RDWR);
-            erase_signatures(file.fd(), base);
-            file.sync();
-        } catch (const Error& error) {
-            throw Error(device_, "erase its own signature, after it was swapped for its mirror", error.what(),
-                "wipefs --all " + shell_word(base));
-        }
+        const std::string target = node_of(seen.target);
+        change_to([](const EndpointState& endpoint) -> Plan {
+            const auto mirror = mirror_of(endpoint);
+            return mirror->target_failed() || mirror->stuck() ? plan_end(endpoint) : Plan();
+        });
+        if (seen.target_failed())
+            throw Error(device_, "mirror it", fmt::format("{} has failed; the device goes on by itself", target),
+                "dmesg, which tells why; another target");
+        throw Error(device_, "mirror it", "it cannot be read everywhere; it goes on by itself, without a mirror",
+            "dmesg, which tells where");
     }
 
     const Arguments& arguments_;
     std::string spec_;
     std::string device_; ///< as it is called, once it was seen
+    std::optional<Uuid> redirect_;
 };
 
 void require_sense(const Arguments& arguments)
@@ -276,10 +309,16 @@ int run_mirror(const Arguments& arguments)
     arguments.require_objects(1, 2);
     require_sense(arguments);
     Mirror mirror(arguments);
-    if (arguments.has("swap"))
+    if (arguments.has("swap")) {
+        if (mirror.was_swapped())
+            return exit_done;
         mirror.ask_for_signature();
+    }
     if (arguments.objects().size() == 2 && !mirror.begin(arguments.objects()[1])) {
-        print("# wait until it is in sync, then the ends of the target\n");
+        print(fmt::format("# wait until it is in sync, then copy the ends of the target{}\n",
+            arguments.has("swap")    ? ", and let the device run on it"
+            : arguments.has("split") ? ", and end the mirror"
+                                     : ""));
         return exit_done;
     }
     if (arguments.has("background"))

@@ -7,6 +7,7 @@
 #include "world/overwrite_facts.h"
 
 #include <optional>
+#include <set>
 #include <string>
 
 namespace dmsnap::tool {
@@ -28,6 +29,9 @@ public:
     const File& file() const { return *file_; }
     const std::string& spec() const { return spec_; }
     const BlockDevice& device() const { return facts_.device; }
+    std::string path() const { return node_path(facts_.device).string(); }
+    /// It, and what it lies on.
+    const std::set<DeviceNumber>& below() const { return facts_.below; }
 
 private:
     OverwriteFacts look() const;

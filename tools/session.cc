@@ -243,6 +243,8 @@ Outcome Change::carry_out(const Plan& plan)
     const SignalsWait wait;
     LocalHost host;
     Outcome outcome = execute(plan, *dm_, host, log_step);
+    for (const std::string& remark : outcome.remarks)
+        log_warning(remark);
     if (!outcome.error)
         return outcome;
     if (outcome.undone())

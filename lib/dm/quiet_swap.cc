@@ -54,8 +54,12 @@ public:
         std::fill_n(bytes_.get(), piece, std::byte{0}); // the pages are there
     }
 
+    /// Whether anything was copied, maybe by another child.
+    bool begun() const noexcept { return begun_; }
+
     bool run(Report& report) noexcept
     {
+        begun_ = true;
         for (const Run& part : parts_.parts) {
             const auto end = (part.start + part.length).bytes().count;
             for (auto at = part.start.bytes().count; at < end; at += piece)
@@ -65,6 +69,19 @@ public:
                 return false;
         }
         return true;
+    }
+
+    /// Zeros in its place; the last first, which says what it is.
+    void take_back() noexcept
+    {
+        std::fill_n(bytes_.get(), piece, std::byte{0});
+        for (auto part = parts_.parts.rbegin(); part != parts_.parts.rend(); ++part) {
+            const auto end = (part->start + part->length).bytes().count;
+            Report ignored;
+            for (auto at = part->start.bytes().count; at < end; at += piece)
+                write(ignored, at, std::min(piece, end - at));
+        }
+        fdatasync(to_.fd());
     }
 
 private:
@@ -77,8 +94,14 @@ private:
         const auto all = static_cast<ssize_t>(length);
         return !report.fails(error_of(pread(from_.fd(), bytes_.get(), length, position), all), parts_.from.c_str(),
                    "read its end") &&
-               !report.fails(
-                   error_of(pwrite(to_.fd(), bytes_.get(), length, position), all), parts_.to.c_str(), "write its end");
+               write(report, at, length);
+    }
+
+    bool write(Report& report, std::uint64_t at, std::uint64_t length) noexcept
+    {
+        return !report.fails(
+            error_of(pwrite(to_.fd(), bytes_.get(), length, static_cast<off_t>(at)), static_cast<ssize_t>(length)),
+            parts_.to.c_str(), "write its end");
     }
 
     static int error_of(ssize_t done, ssize_t all) noexcept { return done == all ? 0 : done < 0 ? errno : EIO; }
@@ -91,6 +114,7 @@ private:
     DirectFile from_;
     DirectFile to_;
     std::unique_ptr<std::byte, Free> bytes_;
+    bool begun_ = false;
 };
 
 class QuietSection final : public Section {
@@ -108,6 +132,8 @@ public:
         if (swap.below) {
             below_name_ = swap.below->text();
             below_.emplace(Request(DM_DEV_SUSPEND, *swap.below, DM_SKIP_LOCKFS_FLAG).with_udev_flags(flags));
+            look_below_.emplace(DM_DEV_STATUS, *swap.below, 0);
+            clear_below_.emplace(DM_TABLE_CLEAR, *swap.below, 0);
         }
         if (swap.copied)
             copy_.emplace(*swap.copied);
@@ -124,6 +150,7 @@ public:
     Report run(int control, bool first) noexcept override
     {
         Report report;
+        first_ = first;
         if (!first && is_done(control))
             return report;
         begun_ = !first;
@@ -180,14 +207,30 @@ private:
     /// A resume would swap in what is loaded.  What fails here is left to whoever reads the error and looks again.
     void backwards(int control) noexcept
     {
-        if (look_.run(control) == 0 && look_.is_suspended() && clear_.run(control) == 0)
+        if (look_.run(control) != 0 || !look_.is_suspended())
+            return;
+        if (below_)
+            take_below_back(control);
+        if (clear_.run(control) == 0)
             resume_.run(control);
+    }
+
+    /// The device below has its new table, and then needs what was copied; or it still has it loaded.
+    void take_below_back(int control) noexcept
+    {
+        if (look_below_->run(control) != 0)
+            return;
+        if (look_below_->has_loaded() && copy_ && (copy_->begun() || !first_))
+            copy_->take_back();
+        if (clear_below_->run(control) == 0)
+            below_->run(control);
     }
 
     std::string device_;
     std::string below_name_;
     std::string health_;
     bool begun_ = false;
+    bool first_ = true;
     Request look_;
     Request before_; ///< as look_
     Request look_loaded_;
@@ -196,6 +239,8 @@ private:
     Request suspend_;
     Request resume_;
     Request clear_;
+    std::optional<Request> look_below_;
+    std::optional<Request> clear_below_;
     std::optional<Request> below_; ///< swaps in what it has loaded, if there is anything
     std::optional<PartsCopy> copy_;
 };

@@ -11,8 +11,8 @@
 //     ` the pipe breaks: the child was killed.  Once more: each request may be repeated.
 //
 // While a live device is suspended whoever writes to it waits: the page cache, a logger, the memory of this very
-// program on a swap device.  So the child asks for no memory, touches no file that was not open, logs nothing and catches
-// no signal; it talks to device-mapper by ioctl alone, for libdevmapper allocates and logs.  It is another process so that
+// program on a swap device.  So the child has its memory beforehand, touches no file that was not open, logs nothing and
+// catches no signal; it talks to device-mapper by ioctl alone, for libdevmapper allocates and logs.  It is another process so that
 // one who kills the program, even with SIGKILL, does not stop it in the middle.
 //
 // udev is not waited for: neither name nor links of a public device change, and the others are private.  So there is no
@@ -29,6 +29,7 @@
 #include <linux/dm-ioctl.h>
 #include <optional>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -70,7 +71,8 @@ void touch_stack() noexcept
 /// In the child: nothing here returns, allocates or throws.
 [[noreturn]] void be_child(Section& section, int control, int pipe, bool first) noexcept
 {
-    setsid(); // what ends the terminal does not end it
+    setsid();                             // what ends the terminal does not end it
+    prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0); // the kernel asks no filesystem for memory on our behalf
     touch_stack();
     Report report;
     // What another one has begun is ended also without.
@@ -141,7 +143,9 @@ Report run_in_some_process(Section& section, int control)
     // Somebody kills every child: what was begun has to be ended all the same, with memory that is here if possible.
     const SignalsWait wait;
     mlockall(MCL_CURRENT | MCL_FUTURE);
+    prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
     const Report report = section.run(control, first);
+    prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0);
     munlockall();
     return report;
 }

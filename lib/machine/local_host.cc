@@ -4,10 +4,14 @@
 
 #include "base/error.h"
 #include "world/block_device.h"
+#include "world/copy.h"
+#include "world/file.h"
 #include "world/mounts.h"
+#include "world/signature.h"
 #include "world/store_header.h"
 
 #include <ctime>
+#include <fcntl.h>
 #include <filesystem>
 #include <system_error>
 
@@ -21,6 +25,19 @@ void LocalHost::format_store(const StoreFormat& store)
     const fs::path node = node_path(read_block_device(store.device));
     dmsnap::format_store(
         node, store.device, {store.store, static_cast<std::uint64_t>(std::time(nullptr)), store.length, store.granule});
+}
+
+void LocalHost::blank_ends(const Blank& blank)
+{
+    const int flags = O_RDWR | O_DIRECT | (blank.exclusive ? O_EXCL : 0);
+    dmsnap::blank_ends(File::open(node_path(read_block_device(blank.device)), flags));
+}
+
+void LocalHost::erase_signatures(const std::string& path)
+{
+    const File file = File::open(path, O_RDWR);
+    dmsnap::erase_signatures(file.fd(), path);
+    file.sync();
 }
 
 void LocalHost::sync_filesystems(const std::vector<std::string>& mount_points)

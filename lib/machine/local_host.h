@@ -10,6 +10,8 @@ namespace dmsnap {
 class LocalHost final : public Host {
 public:
     void format_store(const StoreFormat& store) override;
+    void blank_ends(const Blank& blank) override;
+    void erase_signatures(const std::string& path) override;
     void sync_filesystems(const std::vector<std::string>& mount_points) override;
     void make_link(const std::string& path, const DmName& device) override;
     void remove_link(const std::string& path) override;

@@ -3,6 +3,7 @@
 #include "machine/survey.h"
 
 #include "base/error.h"
+#include "ops/mirror.h"
 #include "ops/naming.h"
 #include "plan/query.h"
 #include "world/in_flight.h"
@@ -307,7 +308,7 @@ public:
                 if (device.info.uuid == base_uuid(endpoint.redirect) && device.info.live_table)
                     read(device.name(), [&] { add_base(endpoint, device); });
                 else if (device.info.uuid == leg_uuid(endpoint.redirect))
-                    endpoint.leg = device;
+                    add_leg(endpoint, device);
                 else if (device.info.uuid == meta_uuid(endpoint.redirect))
                     endpoint.meta = device;
         for (OriginState& origin : machine_.origins) {
@@ -367,6 +368,15 @@ private:
             return;
         endpoint.live = live_above(device.table, roots_);
         endpoint.takes_bios = parse_base_status(status_text(dm_, device.info.name)).endpoint == endpoint.info.number;
+    }
+
+    void add_leg(EndpointState& endpoint, const DeviceState& device)
+    {
+        endpoint.leg = device;
+        const auto target = target_of_leg(device.table);
+        const auto block = target ? find_block_device(*target, roots_) : std::nullopt;
+        if (block)
+            endpoint.target = node_path(*block, roots_).string();
     }
 
     void add_parts(OriginState& origin, const DeviceState& device)

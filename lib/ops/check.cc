@@ -108,9 +108,13 @@ void add_origin(Problems& found, const Machine& machine, const OriginState& orig
 void add_endpoint(Problems& found, const EndpointState& endpoint)
 {
     const auto mirror = mirror_of(endpoint);
+    const std::string device = endpoint.device().text();
+    if (mirror && mirror->stuck())
+        found.push_back({device,
+            fmt::format("it cannot be read everywhere, and its mirror on {} is not complete", mirror->target.text()),
+            "dmsnap detach " + shell_word(device)});
     if (!mirror || mirror->health == "AA" || mirror->health == "Aa")
         return;
-    const std::string device = endpoint.device().text();
     if (mirror->target_failed())
         found.push_back(
             {device, fmt::format("its mirror on {} has failed; it goes on by itself", mirror->target.text()),

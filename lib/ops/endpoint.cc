@@ -163,7 +163,9 @@ std::optional<DeviceNumber> serves_in_place(const EndpointState& endpoint)
 {
     const auto* line = endpoint.table.size() == 1 ? std::get_if<Linear>(&endpoint.table.front().target) : nullptr;
     const auto* number = line != nullptr ? std::get_if<DeviceNumber>(&line->device) : nullptr;
-    if (number == nullptr || (endpoint.base && *number == endpoint.base->info.number))
+    if (number == nullptr || line->offset != Sectors{0} ||
+        (endpoint.base &&
+            (*number == endpoint.base->info.number || length(endpoint.base->table) != length(endpoint.table))))
         return std::nullopt;
     return *number;
 }
@@ -236,7 +238,7 @@ Plan plan_redirect(const Machine& machine, const Candidate& candidate, const Uui
 Plan plan_end_mirror(const EndpointState& endpoint)
 {
     Plan plan;
-    for (const auto* part : {&endpoint.leg, &endpoint.meta})
+    for (const auto* part : {&endpoint.meta, &endpoint.leg}) // the leg tells that this is not done
         if (*part)
             plan.push_back(
                 Remove{{(*part)->info.name, (*part)->info.uuid, (*part)->table, Visibility::private_device, false}});

@@ -116,6 +116,7 @@ struct EndpointState {
     bool takes_bios = false;              ///< of the live device
     std::optional<DeviceState> leg = {};  ///< of a mirror: the device that stands for its target
     std::optional<DeviceState> meta = {}; ///< of a mirror: where it writes about itself
+    std::string target = {};              ///< the path of what the leg stands for; empty if it is gone
 
     const DmName& name() const { return info.name; }
     /// Of the live device, as its users call it.

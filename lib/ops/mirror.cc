@@ -33,18 +33,26 @@ Table leg_table(const DeviceRef& base, DeviceNumber target, Sectors size)
 Table whole(DeviceNumber target, Sectors size) { return {{Sectors{0}, size, Linear{target, Sectors{0}}}}; }
 
 /// Of a device whose data is good and one that has none yet.  Kilobytes a second that md copies at least, however busy its
-/// legs are: its own default, a MiB, would take days.
+/// legs are: its own default, a MiB, would take days.  What is read comes from the device, as it did.
 Table mirror_table(const Uuid& redirect, Sectors size)
 {
     const std::string meta = to_text(DeviceRef(meta_name(redirect)));
     return {{Sectors{0}, size,
-        OtherTarget{"raid", fmt::format("raid1 5 0 rebuild 1 min_recovery_rate 51200 2 {0} {1} {0} {2}", meta,
-                                to_text(DeviceRef(base_name(redirect))), to_text(DeviceRef(leg_name(redirect))))}}};
+        OtherTarget{
+            "raid", fmt::format("raid1 7 0 rebuild 1 write_mostly 1 min_recovery_rate 51200 2 {0} {1} {0} {2}", meta,
+                        to_text(DeviceRef(base_name(redirect))), to_text(DeviceRef(leg_name(redirect))))}}};
 }
 
 /// Long enough for superblock and bitmap of any size.  Without such a device md would wait for ever, once a leg fails, for
 /// somebody to note that; it reads nothing back, for a mirror does not outlive its table.
 Table meta_table() { return {{Sectors{0}, Sectors{1 << 17}, OtherTarget{"zero", ""}}}; }
+
+/// The same in two lines: the note that a swap is to erase what the device is found by, for whoever has to finish it.
+Table noted_meta_table()
+{
+    const Sectors half{1 << 16};
+    return {{Sectors{0}, half, OtherTarget{"zero", ""}}, {half, half, OtherTarget{"zero", ""}}};
+}
 
 /// Behind the type of a raid1: "raid1 PARAMETERS... 2 META BASE META LEG".
 bool has_legs(std::string_view arguments, const std::string& base, const std::string& leg)
@@ -59,9 +67,10 @@ MirrorState read_mirror(std::string_view status)
 {
     MirrorState mirror;
     const auto all = words(status);
-    if (all.size() < 5 || all[0] != "raid" || all[1] != "raid1")
+    if (all.size() < 6 || all[0] != "raid" || all[1] != "raid1")
         return mirror;
     mirror.health = all[3];
+    mirror.action = all[5];
     const auto ratio = split(all[4], '/');
     if (ratio.size() == 2) {
         mirror.synced = {parse_u64(ratio[0]).value_or(0)};
@@ -73,14 +82,6 @@ MirrorState read_mirror(std::string_view status)
 const Linear* only_linear(const Table& table)
 {
     return table.size() == 1 ? std::get_if<Linear>(&table.front().target) : nullptr;
-}
-
-/// What the leg leads to between its ends.
-std::optional<DeviceNumber> target_of(const DeviceState& leg)
-{
-    const auto* middle = leg.table.size() == 3 ? std::get_if<Linear>(&leg.table[1].target) : only_linear(leg.table);
-    const auto* number = middle != nullptr ? std::get_if<DeviceNumber>(&middle->device) : nullptr;
-    return number != nullptr ? std::optional(*number) : std::nullopt;
 }
 
 Error cannot(const EndpointState& endpoint, const char* operation, std::string reason, std::string next_step)
@@ -96,6 +97,12 @@ MirrorState require_in_sync(const EndpointState& endpoint, const char* operation
     if (!mirror)
         throw cannot(endpoint, operation, "it is not mirrored", fmt::format("dmsnap mirror {} TARGET first", device));
     require_undisturbed(endpoint, operation);
+    if (!endpoint.takes_bios)
+        throw cannot(endpoint, operation, "what is written does not go to its mirror",
+            fmt::format("dmsnap detach {}, then again", device));
+    if (endpoint.live && endpoint.live->size.count != 0 && endpoint.live->size != length(endpoint.base->table))
+        throw cannot(endpoint, operation, "it has another size than its mirror",
+            fmt::format("dmsnap detach {}, then mirror it anew", device));
     if (mirror->target_failed())
         throw cannot(endpoint, operation, "its mirror has failed", fmt::format("dmsnap detach {}", device));
     if (!mirror->in_sync())
@@ -114,13 +121,20 @@ MirrorState require_whole(const EndpointState& endpoint, const char* operation)
 
 } // namespace
 
+std::optional<DeviceNumber> target_of_leg(const Table& leg)
+{
+    const auto* middle = leg.size() == 3 ? std::get_if<Linear>(&leg[1].target) : only_linear(leg);
+    const auto* number = middle != nullptr ? std::get_if<DeviceNumber>(&middle->device) : nullptr;
+    return number != nullptr ? std::optional(*number) : std::nullopt;
+}
+
 std::optional<MirrorState> mirror_of(const EndpointState& endpoint)
 {
     const auto* raid = endpoint.table.size() == 1 ? std::get_if<OtherTarget>(&endpoint.table.front().target) : nullptr;
     if (!endpoint.base || !endpoint.leg || raid == nullptr || raid->type != "raid" ||
         !has_legs(raid->arguments, endpoint.base->info.number.text(), endpoint.leg->info.number.text()))
         return std::nullopt;
-    const auto target = target_of(*endpoint.leg);
+    const auto target = target_of_leg(endpoint.leg->table);
     if (!target)
         return std::nullopt;
     MirrorState mirror = read_mirror(endpoint.status);
@@ -135,33 +149,58 @@ bool is_swap(const EndpointState& endpoint, const Table& table)
     return mirror && table == whole(mirror->target, length(endpoint.table));
 }
 
-Plan plan_mirror(const Machine& machine, const Candidate& candidate, const Uuid& redirect, DeviceNumber target,
+Plan plan_mirror(const Machine& machine, const Candidate& candidate, const Uuid& redirect, const MirrorTarget& target,
     std::chrono::milliseconds deadline)
 {
     const Sectors size = candidate.block.size;
     if (end_of(size).count == 0)
         throw Error(candidate.block.name(), "mirror it", "it is too small", "a copy of it");
-    Plan plan = plan_redirect(machine, candidate, redirect, mirror_table(redirect, size), deadline);
+    if (machine.through_endpoints(target.below).contains(candidate.block.number))
+        throw Error(target.path, "make it a mirror", "it lies on the device, by the table in another one's place",
+            "another device");
+    Plan plan = {BlankEnds{{target.number, target.path, true}}};
+    Plan rest = plan_redirect(machine, candidate, redirect, mirror_table(redirect, size), deadline);
     const auto make = [](const DmName& name, const std::string& uuid, const Table& table) {
         return Create{{name, uuid, table, Visibility::private_device, false}};
     };
     // Behind the base, which the leg stands on.
-    plan.insert(
-        plan.begin() + 1, {make(leg_name(redirect), leg_uuid(redirect), leg_table(base_name(redirect), target, size)),
-                              make(meta_name(redirect), meta_uuid(redirect), meta_table())});
+    rest.insert(rest.begin() + 1,
+        {make(leg_name(redirect), leg_uuid(redirect), leg_table(base_name(redirect), target.number, size)),
+            make(meta_name(redirect), meta_uuid(redirect), meta_table())});
+    append(plan, std::move(rest));
     return plan;
 }
 
-Plan plan_complete(const EndpointState& endpoint, const std::string& target)
+Plan plan_complete(const EndpointState& endpoint)
 {
     const MirrorState mirror = require_in_sync(endpoint, "complete its mirror");
     const Sectors size = length(endpoint.table);
     const Sectors end = end_of(size);
     const Sectors first{8}; // in which nearly everything says what it is
-    const std::string base = "/dev/mapper/" + endpoint.base->info.name.text();
-    const CopiedParts ends{base, target, {{size - end, end}, {first, end - first}, {Sectors{0}, first}}};
+    const CopiedParts ends{"/dev/mapper/" + endpoint.base->info.name.text(), endpoint.target,
+        {{size - end, end}, {first, end - first}, {Sectors{0}, first}}};
     return {Load{endpoint.leg->name(), whole(mirror.target, size)},
         SwapQuiet{{endpoint.name(), mirror.health, ends, endpoint.leg->name()}, endpoint.table}};
+}
+
+Plan plan_end(const EndpointState& endpoint)
+{
+    const auto mirror = mirror_of(endpoint);
+    if (mirror && mirror->whole && mirror->health == "AA")
+        return plan_split(endpoint);
+    Plan direct = plan_direct(endpoint);
+    if (!mirror || endpoint.target.empty())
+        return direct;
+    // Its ends are used by nobody once the leg has three parts; and so whoever finds this half done knows what it is.
+    Plan plan;
+    if (mirror->whole) {
+        plan.push_back(
+            Load{endpoint.leg->name(), leg_table(endpoint.base->info.number, mirror->target, length(endpoint.table))});
+        plan.push_back(Resume{endpoint.leg->name(), endpoint.leg->table, true, Visibility::private_device});
+    }
+    plan.push_back(BlankEnds{{mirror->target, endpoint.target}, true});
+    append(plan, std::move(direct));
+    return plan;
 }
 
 Plan plan_split(const EndpointState& endpoint)
@@ -178,12 +217,32 @@ Plan plan_split(const EndpointState& endpoint)
     return plan;
 }
 
-Plan plan_swap(const EndpointState& endpoint)
+bool is_half_swapped(const EndpointState& endpoint) { return serves_in_place(endpoint) && endpoint.leg; }
+
+Plan plan_finish_swap(const EndpointState& endpoint)
+{
+    Plan plan;
+    if (endpoint.meta && endpoint.meta->table == noted_meta_table())
+        plan.push_back(EraseSignatures{"/dev/mapper/" + endpoint.base->info.name.text()});
+    append(plan, plan_end_mirror(endpoint));
+    return plan;
+}
+
+Plan plan_swap(const EndpointState& endpoint, bool erase)
 {
     const MirrorState mirror = require_whole(endpoint, "swap it for its mirror");
-    Plan plan = {Load{endpoint.name(), whole(mirror.target, length(endpoint.table))},
-        SwapQuiet{{endpoint.name(), mirror.health, {}, {}}, endpoint.table}};
-    append(plan, plan_end_mirror(endpoint));
+    const Table note = erase ? noted_meta_table() : meta_table();
+    Plan plan;
+    if (endpoint.meta && endpoint.meta->table != note) {
+        plan.push_back(Load{endpoint.meta->name(), note});
+        plan.push_back(Resume{endpoint.meta->name(), endpoint.meta->table, false, Visibility::private_device});
+    }
+    plan.push_back(Load{endpoint.name(), whole(mirror.target, length(endpoint.table))});
+    plan.push_back(SwapQuiet{{endpoint.name(), mirror.health, {}, {}}, endpoint.table});
+    EndpointState swapped = endpoint;
+    if (swapped.meta)
+        swapped.meta->table = note;
+    append(plan, plan_finish_swap(swapped));
     return plan;
 }
 

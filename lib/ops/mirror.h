@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace dmsnap {
@@ -24,6 +25,7 @@ struct MirrorState {
     DeviceNumber target;
     bool whole = false; ///< its ends too are mirrored: whoever finds it takes it for the device
     std::string health; ///< raid_health(): the device, the target
+    std::string action; ///< what it does just now, as dm-raid tells it
     Sectors synced;
     Sectors all;
 
@@ -31,6 +33,10 @@ struct MirrorState {
     bool target_failed() const { return health.size() != 2 || health[1] == 'D'; }
     /// Whether the target has all data, but for its ends.
     bool in_sync() const { return health.size() == 2 && health[1] == 'A' && synced == all; }
+    /// Whether it has given up copying, as it does where the device cannot be read.
+    bool stuck() const { return health == "Aa" && action == "idle" && synced == all; }
+    /// Whether the device has failed, and lives by the target.
+    bool device_failed() const { return health.size() == 2 && health[0] == 'D'; }
 };
 
 /// Nothing if the table in the device's place is no mirror of dmsnap's.
@@ -38,15 +44,32 @@ std::optional<MirrorState> mirror_of(const EndpointState& endpoint);
 /// Whether a table is what a swap would give the endpoint of a mirror.
 bool is_swap(const EndpointState& endpoint, const Table& table);
 
-/// Begins to mirror a device; the target's ends are blank.  Throws Error with what forbids it.
-Plan plan_mirror(const Machine& machine, const Candidate& candidate, const Uuid& redirect, DeviceNumber target,
+/// What the leg of that table leads to between its ends.
+std::optional<DeviceNumber> target_of_leg(const Table& leg);
+
+/// The device to copy to, as it is found before that.
+struct MirrorTarget {
+    DeviceNumber number;
+    std::string path;
+    std::set<DeviceNumber> below; ///< it, and what it lies on at any depth
+};
+
+/// Begins to mirror a device; what the target carries at its ends goes first.  Throws Error with what forbids it.
+Plan plan_mirror(const Machine& machine, const Candidate& candidate, const Uuid& redirect, const MirrorTarget& target,
     std::chrono::milliseconds deadline);
 
-/// Mirrors the ends of a target that is in sync as well; `target` is its path.  Throws Error if it is not in sync.
-Plan plan_complete(const EndpointState& endpoint, const std::string& target);
+/// Mirrors the ends of a target that is in sync as well.  Throws Error if it is not in sync.
+Plan plan_complete(const EndpointState& endpoint);
+/// Ends a mirror, in whatever state.  A target that is no copy of this instant is left blank.  Throws Error if the device may
+/// not have all data.
+Plan plan_end(const EndpointState& endpoint);
 /// Ends a mirror that is whole: the target stays behind as a copy of that instant.  Throws Error if it is not in sync.
 Plan plan_split(const EndpointState& endpoint);
-/// From then on the live device runs on the target alone.  Throws Error if it is not in sync.
-Plan plan_swap(const EndpointState& endpoint);
+/// From then on the live device runs on the target alone; with `erase` it is not found by its own signatures any more.  Throws
+/// Error if it is not in sync.
+Plan plan_swap(const EndpointState& endpoint, bool erase);
+/// Whether a swap died before its end, and the rest of it.
+bool is_half_swapped(const EndpointState& endpoint);
+Plan plan_finish_swap(const EndpointState& endpoint);
 
 } // namespace dmsnap

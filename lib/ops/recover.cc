@@ -304,8 +304,13 @@ private:
             in_the_way(endpoint.name().text(), "its base has another table by now, or is gone", "restart the machine");
             return;
         }
-        if (endpoint.leg && (endpoint.leg->info.suspended || endpoint.info.suspended || is_half_swapped(endpoint))) {
+        if (endpoint.leg && (endpoint.leg->info.suspended || endpoint.info.suspended || has_loaded_step(endpoint))) {
             finish_mirror_step(endpoint);
+            return;
+        }
+        if (is_half_swapped(endpoint)) {
+            repair(
+                endpoint.name(), "a swap for a mirror that was not finished", "finished", plan_finish_swap(endpoint));
             return;
         }
         for (const DmInfo* info : {&endpoint.info, &endpoint.base->info})
@@ -333,9 +338,10 @@ private:
     }
 
     /// A step of a mirror's that was not done, and that no other mends.
-    static bool is_half_swapped(const EndpointState& endpoint)
+    static bool has_loaded_step(const EndpointState& endpoint)
     {
-        return !endpoint.leg->inactive.empty() || is_swap(endpoint, endpoint.inactive);
+        return !endpoint.leg->inactive.empty() || (endpoint.meta && !endpoint.meta->inactive.empty()) ||
+               is_swap(endpoint, endpoint.inactive);
     }
 
     /// Nobody but dmsnap has anything to do with the devices of its mirror, and who writes to it waits.
@@ -350,7 +356,13 @@ private:
                 plan.push_back(WakeUp{info.name, Visibility::private_device});
         };
         mend(endpoint.leg->info, endpoint.leg->inactive);
+        if (endpoint.meta)
+            mend(endpoint.meta->info, endpoint.meta->inactive);
         mend(endpoint.info, endpoint.inactive);
+        // Its ends may have been copied, and would look like a copy.
+        const auto mirror = mirror_of(endpoint);
+        if (mirror && !mirror->whole && !endpoint.target.empty())
+            plan.insert(plan.begin(), BlankEnds{{mirror->target, endpoint.target}, true});
         repair(endpoint.name(), "a step of a mirror that was not finished", "undone", std::move(plan));
     }
 
@@ -361,7 +373,8 @@ private:
             return part && part->info.number == device.info.number;
         };
         return std::any_of(machine_.endpoints.begin(), machine_.endpoints.end(), [&](const EndpointState& endpoint) {
-            return (is(endpoint.leg) || is(endpoint.meta)) && standing_on(device) != nullptr;
+            return (is(endpoint.leg) || is(endpoint.meta)) &&
+                   (standing_on(device) != nullptr || serves_in_place(endpoint));
         });
     }
 

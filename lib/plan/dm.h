@@ -126,8 +126,8 @@ public:
     /// that ends its work even if this one is killed.
     virtual void swap_suspended(const SuspendedSwap& swap) = 0;
     /// Suspends the device, and if its raid is as healthy as it should be copies the parts, swaps the device below, and
-    /// resumes it with what it has loaded, if anything.  Done as swap_suspended() is; what fails leaves it running with the
-    /// table it had, and nothing loaded.
+    /// resumes it with what it has loaded, if anything.  Done as swap_suspended() is; what fails leaves both
+    /// with the tables they had and nothing loaded, and zeros where parts were copied.
     virtual void swap_quiet(const QuietSwap& swap) = 0;
     virtual void remove(const DmName& name) = 0;
     virtual void rename(const DmName& name, const DmName& to, Visibility visibility) = 0;

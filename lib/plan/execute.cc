@@ -18,9 +18,11 @@ bool no_way_back(const Step& step)
 {
     const auto* resume = std::get_if<Resume>(&step);
     const auto* swap = std::get_if<SwapSuspended>(&step);
+    const auto* quiet = std::get_if<SwapQuiet>(&step);
     return std::holds_alternative<Drop>(step) || std::holds_alternative<Release>(step) ||
            std::holds_alternative<Unhook>(step) || std::holds_alternative<Direct>(step) ||
-           (resume != nullptr && resume->final) || (swap != nullptr && swap->final);
+           (resume != nullptr && resume->final) || (swap != nullptr && swap->final) ||
+           (quiet != nullptr && !quiet->swap.below);
 }
 
 void report(const Progress& progress, const std::string& line)
@@ -177,12 +179,12 @@ Outcome execute(const Plan& plan, Dm& dm, Host& host, const Progress& progress)
             if (way_back != plan.begin())
                 for (std::string& command : rest_by_hand(way_back, plan.end()))
                     left.push_back(std::move(command));
-            return {error, std::move(run.taken), std::move(left)};
+            return {error, std::move(run.taken), std::move(left), std::move(run.remarks)};
         }
         if (no_way_back(*step))
             way_back = std::next(step);
     }
-    return {std::nullopt, std::move(run.taken), {}};
+    return {std::nullopt, std::move(run.taken), {}, std::move(run.remarks)};
 }
 
 } // namespace dmsnap

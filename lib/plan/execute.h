@@ -21,6 +21,8 @@ struct Outcome {
     /// With an error: the shell commands still to run, by a human, and remarks on what was left alone because it is
     /// somebody else's by now.  Empty: all is as it was before.
     std::vector<std::string> left_to_do;
+    /// On what did not stop the plan.
+    std::vector<std::string> remarks = {};
 
     bool done() const { return !error; }
     bool undone() const { return error && left_to_do.empty(); }

@@ -25,7 +25,8 @@ struct Execution {
     Host& host;
     std::vector<TakenPoint> taken = {};
     std::map<DmName, Table> loaded = {}; ///< ours in the inactive slot, as the kernel prints it
-    std::set<DmName> swapping = {};      ///< devices that a resume or a swap of ours was asked for
+    std::vector<std::string> remarks = {};
+    std::set<DmName> swapping = {}; ///< devices that a resume or a swap of ours was asked for
 };
 
 // perform.cc

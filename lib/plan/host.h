@@ -22,12 +22,24 @@ struct StoreFormat {
     bool operator==(const StoreFormat&) const = default;
 };
 
+/// A device whose two ends shall say nothing.
+struct Blank {
+    DeviceNumber device;
+    std::string path;       ///< how to open it
+    bool exclusive = false; ///< nobody may have claimed it
+    bool operator==(const Blank&) const = default;
+};
+
 /// What a plan needs of the machine besides device-mapper.  All of it throws Error.
 class Host {
 public:
     virtual ~Host() = default;
 
     virtual void format_store(const StoreFormat& store) = 0;
+    /// Fills both ends of a device with zeros, where whoever looks finds out what it holds.
+    virtual void blank_ends(const Blank& blank) = 0;
+    /// Erases what libblkid finds on a device.
+    virtual void erase_signatures(const std::string& path) = 0;
     /// syncfs() on each; mount points that have gone meanwhile are left out.
     virtual void sync_filesystems(const std::vector<std::string>& mount_points) = 0;
     /// A symbolic link to a device-mapper device, with the folders above it.

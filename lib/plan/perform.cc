@@ -43,6 +43,22 @@ std::string resolved_words(const std::string& arguments, Execution& run)
 
 void perform(const FormatStore& step, Execution& run) { run.host.format_store(step.store); }
 
+void perform(const BlankEnds& step, Execution& run)
+{
+    try {
+        run.host.blank_ends(step.blank);
+    } catch (const Error& error) {
+        if (!step.may_fail)
+            throw;
+        run.remarks.push_back(
+            fmt::format("{}: it may look like a copy, and is none: {}; wipefs --all {} once it can be "
+                        "written",
+                step.blank.path, error.what(), shell_word(step.blank.path)));
+    }
+}
+
+void perform(const EraseSignatures& step, Execution& run) { run.host.erase_signatures(step.path); }
+
 void perform(const Create& step, Execution& run)
 {
     NewDevice device = step.device;
@@ -171,6 +187,16 @@ void perform(const SwapSuspended& step, Execution& run)
     require_swapped(swap.name, swap.before, run.dm);
 }
 
+/// All that was loaded for it runs.
+bool is_swapped(const QuietSwap& swap, Execution& run)
+{
+    const auto runs_well = [&](const DmName& name) {
+        const auto ours = run.loaded.find(name);
+        return ours != run.loaded.end() ? runs_ours(name, ours->second, run.dm) : runs(run.dm.info(name));
+    };
+    return runs_well(swap.name) && (!swap.below || runs_well(*swap.below));
+}
+
 void perform(const SwapQuiet& step, Execution& run)
 {
     const QuietSwap& swap = step.swap;
@@ -179,11 +205,15 @@ void perform(const SwapQuiet& step, Execution& run)
         require_ours_loaded(swap.name, step.before, ours->second, false, run.dm);
     else if (run.dm.table(swap.name) != step.before)
         throw another_runs(swap.name);
-    run.dm.swap_quiet(swap);
-    for (const DmName& name : swap.below ? std::vector{swap.name, *swap.below} : std::vector{swap.name})
-        if (const auto wanted = run.loaded.find(name);
-            wanted != run.loaded.end() && !runs_ours(name, wanted->second, run.dm))
-            throw another_runs(name);
+    try {
+        run.dm.swap_quiet(swap);
+    } catch (const Error&) {
+        // Interrupted after the swap?
+        if (!is_swapped(swap, run))
+            throw;
+    }
+    if (!is_swapped(swap, run))
+        throw another_runs(swap.name);
 }
 
 void perform(const WakeUp& step, Execution& run)

@@ -116,6 +116,8 @@ std::string to_text(const Step& step)
                     fmt::format("store {} length {} granule {}", s.store.store.text(), s.store.length.count,
                         s.store.granule.count));
             },
+            [](const BlankEnds& s) { return row("blank", s.blank.path, "both ends"); },
+            [](const EraseSignatures& s) { return row("erase", s.path, "what it is found by"); },
             [](const Create& s) {
                 return row("create", s.device.name.text(),
                     fmt::format(
@@ -165,6 +167,8 @@ std::string by_hand(const Step& step)
         Visit{
             // The one step that no tool but this one can do.
             [](const FormatStore& s) { return fmt::format("# format the store {}", s.store.path); },
+            [](const BlankEnds& s) { return "wipefs --all " + shell_word(s.blank.path); },
+            [](const EraseSignatures& s) { return "wipefs --all " + shell_word(s.path); },
             [](const Create& s) { return dmsetup_create(s.device); },
             [](const Prepare& s) { return dmsetup_prepare(s.device); },
             [](const Load& s) {

@@ -19,6 +19,19 @@ struct FormatStore {
     bool operator==(const FormatStore&) const = default;
 };
 
+/// Not undone: what was there was to be lost.
+struct BlankEnds {
+    Blank blank;
+    bool may_fail = false; ///< the plan goes on, with a remark
+    bool operator==(const BlankEnds&) const = default;
+};
+
+/// Not undone, and comes last.
+struct EraseSignatures {
+    std::string path;
+    bool operator==(const EraseSignatures&) const = default;
+};
+
 /// Creates, loads and resumes.  Undo: remove.
 struct Create {
     NewDevice device;
@@ -62,7 +75,8 @@ struct SwapSuspended {
     bool operator==(const SwapSuspended&) const = default;
 };
 
-/// Swaps tables of private devices at a quiet moment.  No way back: what fails is as it was.
+/// Swaps tables of private devices at a quiet moment; what fails takes itself back.  No way back once the device itself has
+/// another table.
 struct SwapQuiet {
     QuietSwap swap;
     Table before; ///< of the device
@@ -200,9 +214,9 @@ struct RemoveLink {
     bool operator==(const RemoveLink&) const = default;
 };
 
-using Step = std::variant<FormatStore, Create, Prepare, Load, Clear, Resume, SwapSuspended, SwapQuiet, WakeUp, Remove,
-    Hook, Unhook, Redirect, Direct, UseStore, LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint,
-    RenameImage, MakeLink, RemoveLink>;
+using Step = std::variant<FormatStore, BlankEnds, EraseSignatures, Create, Prepare, Load, Clear, Resume, SwapSuspended,
+    SwapQuiet, WakeUp, Remove, Hook, Unhook, Redirect, Direct, UseStore, LeaveStore, SyncFilesystems, Take, Drop,
+    Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
 
 /// Adds steps to the end of a plan.

@@ -14,6 +14,10 @@ namespace {
 
 void undo(const FormatStore&, Execution&) {}
 
+void undo(const BlankEnds&, Execution&) {}
+
+void undo(const EraseSignatures&, Execution&) {}
+
 void remove_created(const NewDevice& device, Dm& dm)
 {
     // Another's device of that name is why a create failed, not what it left behind.

@@ -674,7 +674,8 @@ public:
     explicit FakeHost(Trouble& trouble) : trouble_(trouble) {}
     /// The same host, in another machine's trouble.
     FakeHost(const FakeHost& other, Trouble& trouble)
-        : links(other.links), formatted(other.formatted), trouble_(trouble)
+        : links(other.links), formatted(other.formatted), blanked(other.blanked), erased(other.erased),
+          trouble_(trouble)
     {
     }
     FakeHost(const FakeHost&) = delete;
@@ -682,10 +683,20 @@ public:
 
     std::set<std::string> links;
     std::vector<std::string> formatted;
+    std::vector<std::string> blanked;
+    std::vector<std::string> erased;
 
     void format_store(const StoreFormat& store) override
     {
         trouble_.during(store.path, [&] { formatted.push_back(store.path); });
+    }
+    void blank_ends(const Blank& blank) override
+    {
+        trouble_.during(blank.path, [&] { blanked.push_back(blank.path); });
+    }
+    void erase_signatures(const std::string& path) override
+    {
+        trouble_.during(path, [&] { erased.push_back(path); });
     }
     void sync_filesystems(const std::vector<std::string>&) override
     {

@@ -58,6 +58,8 @@ struct World {
     {
         Machine machine = survey(dm, nowhere());
         machine.links = host.links;
+        for (EndpointState& endpoint : machine.endpoints)
+            endpoint.target = endpoint.leg ? "/dev/sdh" : ""; // sysfs would tell
         return machine;
     }
 

@@ -20,7 +20,8 @@ clean_up() {
     umount /mnt /mnt2
     rmdir /mnt2
     dmsnap detach --force --yes "$part"
-    dmsetup remove slow
+    dmsnap detach bad
+    dmsetup remove slow bad
     partx --delete "$disk"
     exit $status
 } >/dev/null 2>&1
@@ -56,6 +57,8 @@ end_load() {
     load=
     grep 'err= 0' /tmp/fio
 }
+
+runs_elsewhere() { dmsetup table "$(basename /dev/mapper/dmsnap-end-*)" | grep -q "^0 $length linear"; }
 
 # read and written, in sectors
 io_of() { awk '{ print $3, $7 }' "/sys/class/block/$1/stat"; }
@@ -135,22 +138,37 @@ mount -o ro "$other" /mnt2
 [ "$(cat /mnt2/mark)" = before ]
 umount /mnt2
 
-echo "== a target that fails: the device goes on by itself, and nothing is a copy that is none"
-slow 0
-timeout 200 dmsnap mirror --yes "$part" /dev/mapper/slow
-dmsetup suspend slow
-dmsetup load slow --table "0 $length error"
-dmsetup resume slow
-echo again >/mnt/mark
-sync --file-system /mnt
-timeout 60 sh -c 'until dmsetup status --target raid | grep -q " AD "; do sleep 0.2; done'
-refused 5 "its mirror on .* has failed" dmsnap check "$part"
-refused 5 "its mirror has failed" dmsnap mirror --swap --keep-signature --dry-run "$part"
-dmsetup load slow --table "0 $length linear $other 0"
-dmsetup resume slow
-refused 5 "has failed; the device goes on by itself" dmsnap mirror "$part"
+for way in "mirror" "detach"; do
+    echo "== a target that fails: the device goes on by itself, and nothing is a copy that is none: $way"
+    slow 0
+    timeout 200 dmsnap mirror --yes "$part" /dev/mapper/slow
+    dmsetup suspend slow
+    dmsetup load slow --table "0 $length error"
+    dmsetup resume slow
+    echo again >/mnt/mark
+    sync --file-system /mnt
+    timeout 60 sh -c 'until dmsetup status --target raid | grep -q " AD "; do sleep 0.2; done'
+    refused 5 "its mirror on .* has failed" dmsnap check "$part"
+    refused 5 "its mirror has failed" dmsnap mirror --swap --keep-signature --dry-run "$part"
+    refused 5 "its mirror has failed" dmsnap mirror --split --dry-run "$part"
+    dmsetup load slow --table "0 $length linear $other 0"
+    dmsetup resume slow
+    if [ $way = mirror ]; then
+        refused 5 "has failed; the device goes on by itself" dmsnap mirror "$part"
+    else
+        dmsnap detach "$part"
+    fi
+    [ -z "$(signatures "$other")" ]
+    dmsetup remove slow
+    udevadm settle
+    [ "$(state)" = "$before" ]
+done
+
+echo "== a device that cannot be read everywhere has no mirror, and goes on"
+printf '%s\n' "0 16384 linear $disk 300000" "16384 8 error" "16392 16376 linear $disk 316392" | dmsetup create bad
+refused 5 "it cannot be read everywhere" timeout 100 dmsnap mirror --yes /dev/mapper/bad "$other"
 [ -z "$(signatures "$other")" ]
-dmsetup remove slow
+dmsetup remove bad
 udevadm settle
 [ "$(state)" = "$before" ]
 
@@ -175,7 +193,7 @@ die() {
 begin="dmsnap mirror --yes --background $part $other"
 wait="dmsnap mirror $part"
 split="dmsnap mirror --split $part"
-swap="dmsnap mirror --swap --keep-signature $part"
+swap="dmsnap mirror --yes --swap $part"
 to_begin=$(ioctls "$begin")
 to_wait=$(ioctls "$wait")
 to_split=$(ioctls "$split")
@@ -190,22 +208,28 @@ for _ in $(seq 1 $((3 * ${ROUNDS_kill_points:?}))); do
     die "$split" $((RANDOM % to_split + 1))
     if [ "$(state)" != "$before" ]; then
         die "$swap" $((RANDOM % to_split + 1))
-        # It runs on one of the two, or still on both.
-        if ! $split; then break; fi
+        if runs_elsewhere; then break; fi
+        $split
+    else
+        [ -n "$(signatures "$other")" ] # split off
     fi
     [ "$(state)" = "$before" ]
 done
 [ $died -gt 2 ]
-if [ "$(state)" != "$before" ]; then
-    end_load
-    umount /mnt
-    dmsnap detach "$part"
-    mount "$other" /mnt2
-    [ -e /mnt2/alive ]
-    umount /mnt2
-    mount "$part" /mnt # old, as it is
-    start_load
-fi
+if [ "$(state)" = "$before" ]; then timeout 200 dmsnap mirror --yes --swap "$part" "$other"; fi
+runs_elsewhere
+[ -z "$(signatures /dev/mapper/dmsnap-base-*)" ]
+dmsnap mirror --swap "$part" # is so
+if dmsetup ls | grep -e -leg- -e -meta-; then exit 1; fi
+end_load
+umount /mnt
+dmsnap detach "$part"
+mount "$other" /mnt2
+[ -e /mnt2/alive ]
+umount /mnt2
+mkfs.ext4 -q -U "$uuid" "$part"
+mount "$part" /mnt
+start_load
 udevadm settle
 [ "$(state)" = "$before" ]
 
