@@ -33,14 +33,13 @@ Table leg_table(const DeviceRef& base, DeviceNumber target, Sectors size)
 Table whole(DeviceNumber target, Sectors size) { return {{Sectors{0}, size, Linear{target, Sectors{0}}}}; }
 
 /// Of a device whose data is good and one that has none yet.  Kilobytes a second that md copies at least, however busy its
-/// legs are: its own default, a MiB, would take days.  What is read comes from the device, as it did.
+/// legs are: its own default, a MiB, would take days.
 Table mirror_table(const Uuid& redirect, Sectors size)
 {
     const std::string meta = to_text(DeviceRef(meta_name(redirect)));
     return {{Sectors{0}, size,
-        OtherTarget{
-            "raid", fmt::format("raid1 7 0 rebuild 1 write_mostly 1 min_recovery_rate 51200 2 {0} {1} {0} {2}", meta,
-                        to_text(DeviceRef(base_name(redirect))), to_text(DeviceRef(leg_name(redirect))))}}};
+        OtherTarget{"raid", fmt::format("raid1 5 0 rebuild 1 min_recovery_rate 51200 2 {0} {1} {0} {2}", meta,
+                                to_text(DeviceRef(base_name(redirect))), to_text(DeviceRef(leg_name(redirect))))}}};
 }
 
 /// Long enough for superblock and bitmap of any size.  Without such a device md would wait for ever, once a leg fails, for

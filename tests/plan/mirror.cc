@@ -92,7 +92,7 @@ TEST_CASE("a mirror's target carries nothing at its ends until all between them 
         "0 8 linear @dmsnap-base-aaaaaaaa 0; 8 4088 linear @dmsnap-base-aaaaaaaa 8\n"
         "sync    /home\n"
         "message dmsnap-base-aaaaaaaa  redirect @dmsnap-end-aaaaaaaa 10000 253:0\n"
-        "load    dmsnap-end-aaaaaaaa  0 4096 raid raid1 7 0 rebuild 1 write_mostly 1 min_recovery_rate 51200 2 @dmsnap-meta-aaaaaaaa "
+        "load    dmsnap-end-aaaaaaaa  0 4096 raid raid1 5 0 rebuild 1 min_recovery_rate 51200 2 @dmsnap-meta-aaaaaaaa "
         "@dmsnap-base-aaaaaaaa @dmsnap-meta-aaaaaaaa @dmsnap-leg-aaaaaaaa\n"
         "resume  dmsnap-end-aaaaaaaa\n");
     REQUIRE(world.run(beginning).done());

@@ -34,6 +34,11 @@ struct DiskCounts {
     bool operator==(const DiskCounts&) const = default;
 };
 
+std::ostream& operator<<(std::ostream& out, const DiskCounts& counts)
+{
+    return out << counts.writes << " writes, " << counts.flushes << " flushes";
+}
+
 DiskCounts counts(const std::string& disk)
 {
     const std::string stat = must({"cat", "/sys/block/" + disk.substr(disk.rfind('/') + 1) + "/stat"});

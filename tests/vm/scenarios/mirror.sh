@@ -165,7 +165,8 @@ for way in "mirror" "detach"; do
 done
 
 echo "== a device that cannot be read everywhere has no mirror, and goes on"
-printf '%s\n' "0 16384 linear $disk 300000" "16384 8 error" "16392 16376 linear $disk 316392" | dmsetup create bad
+printf '%s\n' "0 16384 linear $DMSNAP_TEST_STORE 0" "16384 8 error" \
+    "16392 16376 linear $DMSNAP_TEST_STORE 16392" | dmsetup create bad
 refused 5 "it cannot be read everywhere" timeout 100 dmsnap mirror --yes /dev/mapper/bad "$other"
 [ -z "$(signatures "$other")" ]
 dmsetup remove bad
