@@ -8,6 +8,8 @@
 #include "world/file.h"
 #include "world/users.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -41,11 +43,14 @@ public:
             return;
         try {
             claim_.emplace(File::open(node_path(block), O_RDWR | O_EXCL));
-            claim_->sync(); // what was written to it, while that is still the other one
-            claim_->forget_read();
         } catch (const Error& error) {
-            in_use_ = error.number() == EBUSY; // where its disk is offline nobody opens it
+            const std::array gone = {ENXIO, ENODEV, ENOENT, EIO, ENOMEDIUM}; // nobody else opens it either
+            if (std::find(gone.begin(), gone.end(), error.number()) == gone.end())
+                in_use_ = true;
+            return;
         }
+        claim_->sync(); // what was written to it, while that is still the other one
+        claim_->forget_read();
     }
 
     bool in_use() const { return in_use_; }

@@ -115,8 +115,11 @@ public:
             if (!mirror)
                 throw not_mirrored(device_.empty() ? printable(spec_) : device_);
             stuck = mirror->stuck() ? stuck + 1 : 0;
-            if (mirror->target_failed() || stuck >= stuck_looks)
+            if (mirror->target_failed() || stuck >= stuck_looks) {
                 give_up(*mirror);
+                stuck = 0;
+                continue;
+            }
             if (mirror->in_sync() && mirror->whole) {
                 if (mirror->device_failed())
                     log_warning(fmt::format("{}: it has failed, and lives by its mirror alone", device_));
@@ -172,12 +175,14 @@ public:
             device_ = endpoint->device().text();
             return serves_in_place(*endpoint);
         };
-        if (!other())
+        const auto runs_on = other();
+        if (!runs_on || (arguments_.objects().size() == 2 && resolve(arguments_.objects()[1]).number != *runs_on))
             return false;
         const Change change(arguments_); // mends
-        if (const auto target = other())
+        const auto target = other();
+        if (target)
             say_swapped(*target);
-        return true;
+        return target.has_value();
     }
 
     /// Before anything is done.
@@ -271,13 +276,17 @@ private:
     }
 
     /// The target has failed, or can be no copy: the device goes on by itself.
-    [[noreturn]] void give_up(const MirrorState& seen)
+    void give_up(const MirrorState& seen)
     {
         const std::string target = node_of(seen.target);
-        change_to([](const EndpointState& endpoint) -> Plan {
+        bool ended = false;
+        change_to([&](const EndpointState& endpoint) -> Plan {
             const auto mirror = mirror_of(endpoint);
-            return mirror->target_failed() || mirror->stuck() ? plan_end(endpoint) : Plan();
+            ended = mirror->target_failed() || mirror->stuck();
+            return ended ? plan_end(endpoint) : Plan();
         });
+        if (!ended)
+            return; // it has come back
         if (seen.target_failed())
             throw Error(device_, "mirror it", fmt::format("{} has failed; the device goes on by itself", target),
                 "dmesg, which tells why; another target");

@@ -142,6 +142,8 @@ void Change::mend()
     const auto look = [this] { return survey(*dm_); };
     LocalHost host;
     reconciled_ = reconcile(*dm_, host, look, bar, log_step);
+    for (const std::string& remark : reconciled_.remarks)
+        log_warning(remark);
     for (const Repair& repair : reconciled_.done)
         log_info(to_text(repair));
     for (const Error& error : reconciled_.failed)

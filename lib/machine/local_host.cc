@@ -30,7 +30,8 @@ void LocalHost::format_store(const StoreFormat& store)
 void LocalHost::blank_ends(const Blank& blank)
 {
     const int flags = O_RDWR | O_DIRECT | (blank.exclusive ? O_EXCL : 0);
-    dmsnap::blank_ends(File::open(node_path(read_block_device(blank.device)), flags));
+    const File file = File::open(node_path(read_block_device(blank.device)), flags);
+    dmsnap::blank_ends(file, blank.length.bytes(), blank.end.bytes());
 }
 
 void LocalHost::erase_signatures(const std::string& path)

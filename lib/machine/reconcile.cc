@@ -57,6 +57,7 @@ private:
     void carry_out(const Repair& repair)
     {
         Outcome outcome = execute(repair.plan, dm_, host_, progress_);
+        std::move(outcome.remarks.begin(), outcome.remarks.end(), std::back_inserter(result_.remarks));
         if (outcome.done()) {
             result_.done.push_back(repair);
             return;

@@ -17,6 +17,7 @@ struct Reconciled {
     std::vector<Error> failed;           ///< each repair that did not work, by its device
     std::vector<std::string> left_to_do; ///< the shell commands still to run, if one failed half-way
     std::vector<Problem> in_the_way;
+    std::vector<std::string> remarks = {}; ///< on what did not stop a repair
 };
 
 /// Bars others from live devices before their tables are touched.

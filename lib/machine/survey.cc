@@ -375,8 +375,10 @@ private:
         endpoint.leg = device;
         const auto target = target_of_leg(device.table);
         const auto block = target ? find_block_device(*target, roots_) : std::nullopt;
-        if (block)
-            endpoint.target = node_path(*block, roots_).string();
+        if (!block)
+            return;
+        endpoint.target = node_path(*block, roots_).string();
+        endpoint.target_size = block->size;
     }
 
     void add_parts(OriginState& origin, const DeviceState& device)

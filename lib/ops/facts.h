@@ -117,6 +117,7 @@ struct EndpointState {
     std::optional<DeviceState> leg = {};  ///< of a mirror: the device that stands for its target
     std::optional<DeviceState> meta = {}; ///< of a mirror: where it writes about itself
     std::string target = {};              ///< the path of what the leg stands for; empty if it is gone
+    Sectors target_size = {};
 
     const DmName& name() const { return info.name; }
     /// Of the live device, as its users call it.

@@ -88,6 +88,11 @@ Error cannot(const EndpointState& endpoint, const char* operation, std::string r
     return Error(endpoint.device().text(), operation, std::move(reason), std::move(next_step));
 }
 
+bool has_outgrown(const EndpointState& endpoint)
+{
+    return endpoint.live && endpoint.live->size.count != 0 && endpoint.live->size != length(endpoint.base->table);
+}
+
 /// Throws Error unless the target has all data.
 MirrorState require_in_sync(const EndpointState& endpoint, const char* operation)
 {
@@ -99,7 +104,7 @@ MirrorState require_in_sync(const EndpointState& endpoint, const char* operation
     if (!endpoint.takes_bios)
         throw cannot(endpoint, operation, "what is written does not go to its mirror",
             fmt::format("dmsnap detach {}, then again", device));
-    if (endpoint.live && endpoint.live->size.count != 0 && endpoint.live->size != length(endpoint.base->table))
+    if (has_outgrown(endpoint))
         throw cannot(endpoint, operation, "it has another size than its mirror",
             fmt::format("dmsnap detach {}, then mirror it anew", device));
     if (mirror->target_failed())
@@ -182,14 +187,32 @@ Plan plan_complete(const EndpointState& endpoint)
         SwapQuiet{{endpoint.name(), mirror.health, ends, endpoint.leg->name()}, endpoint.table}};
 }
 
+BlankEnds blank_target(const EndpointState& endpoint)
+{
+    const Sectors size = length(endpoint.leg->table);
+    return {{*target_of_leg(endpoint.leg->table), endpoint.target, false, size, end_of(size)}, true};
+}
+
 Plan plan_end(const EndpointState& endpoint)
 {
     const auto mirror = mirror_of(endpoint);
-    if (mirror && mirror->whole && mirror->health == "AA")
+    if (!mirror)
+        return plan_direct(endpoint);
+    const bool both = mirror->health == "AA";
+    if (mirror->whole && both && endpoint.takes_bios && !has_outgrown(endpoint))
         return plan_split(endpoint);
     Plan direct = plan_direct(endpoint);
-    if (!mirror || endpoint.target.empty())
+    // Either of two good legs may fail before that, and md would go on with the other.
+    if (both)
+        for (Step& step : direct)
+            if (const auto* resume = std::get_if<Resume>(&step); resume != nullptr && resume->name == endpoint.name())
+                step = Step(SwapQuiet{{endpoint.name(), mirror->health, {}, {}}, endpoint.table});
+    if (endpoint.target.empty())
         return direct;
+    if (mirror->whole && endpoint.target_size < length(endpoint.table)) { // no leg can be made on it any more
+        direct.push_back(blank_target(endpoint));
+        return direct;
+    }
     // Its ends are used by nobody once the leg has three parts; and so whoever finds this half done knows what it is.
     Plan plan;
     if (mirror->whole) {
@@ -197,7 +220,7 @@ Plan plan_end(const EndpointState& endpoint)
             Load{endpoint.leg->name(), leg_table(endpoint.base->info.number, mirror->target, length(endpoint.table))});
         plan.push_back(Resume{endpoint.leg->name(), endpoint.leg->table, true, Visibility::private_device});
     }
-    plan.push_back(BlankEnds{{mirror->target, endpoint.target}, true});
+    plan.push_back(blank_target(endpoint));
     append(plan, std::move(direct));
     return plan;
 }
@@ -216,7 +239,19 @@ Plan plan_split(const EndpointState& endpoint)
     return plan;
 }
 
-bool is_half_swapped(const EndpointState& endpoint) { return serves_in_place(endpoint) && endpoint.leg; }
+bool is_half_swapped(const EndpointState& endpoint)
+{
+    const auto other = serves_in_place(endpoint);
+    return other && endpoint.leg && endpoint.leg->table.size() == 1 && target_of_leg(endpoint.leg->table) == other;
+}
+
+Plan plan_forget_swap(const EndpointState& endpoint)
+{
+    if (!endpoint.meta || endpoint.meta->table != noted_meta_table())
+        return {};
+    return {Load{endpoint.meta->name(), meta_table()},
+        Resume{endpoint.meta->name(), endpoint.meta->table, false, Visibility::private_device}};
+}
 
 Plan plan_finish_swap(const EndpointState& endpoint)
 {

@@ -65,11 +65,15 @@ Plan plan_complete(const EndpointState& endpoint);
 Plan plan_end(const EndpointState& endpoint);
 /// Ends a mirror that is whole: the target stays behind as a copy of that instant.  Throws Error if it is not in sync.
 Plan plan_split(const EndpointState& endpoint);
+/// Makes the target's ends, which its leg of three parts leaves to nobody, say nothing.
+BlankEnds blank_target(const EndpointState& endpoint);
 /// From then on the live device runs on the target alone; with `erase` it is not found by its own signatures any more.  Throws
 /// Error if it is not in sync.
 Plan plan_swap(const EndpointState& endpoint, bool erase);
 /// Whether a swap died before its end, and the rest of it.
 bool is_half_swapped(const EndpointState& endpoint);
 Plan plan_finish_swap(const EndpointState& endpoint);
+/// After one that died before it: the note of what it was to do.
+Plan plan_forget_swap(const EndpointState& endpoint);
 
 } // namespace dmsnap

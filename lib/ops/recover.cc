@@ -304,7 +304,8 @@ private:
             in_the_way(endpoint.name().text(), "its base has another table by now, or is gone", "restart the machine");
             return;
         }
-        if (endpoint.leg && (endpoint.leg->info.suspended || endpoint.info.suspended || has_loaded_step(endpoint))) {
+        if (endpoint.leg && (endpoint.leg->info.suspended || endpoint.info.suspended ||
+                                (endpoint.meta && endpoint.meta->info.suspended) || has_loaded_step(endpoint))) {
             finish_mirror_step(endpoint);
             return;
         }
@@ -362,7 +363,9 @@ private:
         // Its ends may have been copied, and would look like a copy.
         const auto mirror = mirror_of(endpoint);
         if (mirror && !mirror->whole && !endpoint.target.empty())
-            plan.insert(plan.begin(), BlankEnds{{mirror->target, endpoint.target}, true});
+            plan.insert(plan.begin(), blank_target(endpoint));
+        if (mirror)
+            append(plan, plan_forget_swap(endpoint));
         repair(endpoint.name(), "a step of a mirror that was not finished", "undone", std::move(plan));
     }
 

@@ -27,6 +27,8 @@ struct Blank {
     DeviceNumber device;
     std::string path;       ///< how to open it
     bool exclusive = false; ///< nobody may have claimed it
+    Sectors length = {};    ///< of the part of it that has the ends; 0: all of it
+    Sectors end = {};       ///< of either end; 0: as much as anybody looks at
     bool operator==(const Blank&) const = default;
 };
 

@@ -205,6 +205,7 @@ void perform(const SwapQuiet& step, Execution& run)
         require_ours_loaded(swap.name, step.before, ours->second, false, run.dm);
     else if (run.dm.table(swap.name) != step.before)
         throw another_runs(swap.name);
+    run.swapping.insert(swap.name);
     try {
         run.dm.swap_quiet(swap);
     } catch (const Error&) {

@@ -93,7 +93,23 @@ void undo(const SwapSuspended& step, Execution& run)
         throw Error(swap.name.text(), "restore its table", "the kernel keeps the other one", "dmsnap recover");
 }
 
-void undo(const SwapQuiet&, Execution&) {}
+/// Its process has taken it back, unless that failed too.
+void undo(const SwapQuiet& step, Execution& run)
+{
+    const auto wake = [&](const DmName& name) {
+        const auto info = run.dm.info(name);
+        if (!info || !info->suspended)
+            return;
+        if (info->inactive_table)
+            run.dm.clear(name);
+        run.dm.resume(name, Visibility::private_device);
+    };
+    if (run.swapping.count(step.swap.name) == 0)
+        return;
+    if (step.swap.below)
+        wake(*step.swap.below);
+    wake(step.swap.name);
+}
 
 void undo(const WakeUp&, Execution&) {}
 
@@ -261,6 +277,7 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             },
             // Which of the two tables may run is for those who look at both.
             [&](const SwapSuspended&) { return std::vector<std::string>{"dmsnap recover"}; },
+            [&](const SwapQuiet&) { return std::vector<std::string>{"dmsnap recover"}; },
             [&](const Remove& s) { return runs_once(s.device.table) ? commands({}) : commands({Create{s.device}}); },
             [&](const Hook& s) {
                 return commands({Unhook{s.name, s.live, {s.message.deadline}}});

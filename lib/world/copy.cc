@@ -108,12 +108,15 @@ private:
 
 } // namespace
 
-void blank_ends(const File& device)
+void blank_ends(const File& device, Bytes length, Bytes end)
 {
     const std::uint64_t size = size_of(device).count;
-    const std::uint64_t end = std::min(size, copied_last.count);
-    zero(device, 0, end);
-    zero(device, size - end, size);
+    const std::uint64_t all = length.count != 0 ? length.count : size;
+    const std::uint64_t either = std::min(end.count != 0 ? end.count : copied_last.count, all);
+    zero(device, 0, std::min(either, size));
+    device.sync();
+    if (all - either < size)
+        zero(device, all - either, std::min(all, size));
     device.sync();
 }
 

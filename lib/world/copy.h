@@ -13,9 +13,9 @@ namespace dmsnap {
 /// it holds.
 inline constexpr Bytes copied_last{1 << 20};
 
-/// Fills both ends of a block device that is open with O_DIRECT with zeros, and makes them durable: from then on it is taken
-/// for nothing.  Throws Error.
-void blank_ends(const File& device);
+/// Fills both ends of the first `length` bytes of a block device that is open with O_DIRECT, 0 for all of it, with zeros, and
+/// makes them durable: from then on it is taken for nothing.  `end`: how long either is, 0 for `copied_last`.  Throws Error.
+void blank_ends(const File& device, Bytes length = {}, Bytes end = {});
 
 /// Copies the first `length` bytes of a block device to another one that is at least as long, and makes them durable.
 /// Both ends of `to` are zero until all between them is there, and its beginning comes last: a copy that was not finished

@@ -58,8 +58,11 @@ struct World {
     {
         Machine machine = survey(dm, nowhere());
         machine.links = host.links;
-        for (EndpointState& endpoint : machine.endpoints)
-            endpoint.target = endpoint.leg ? "/dev/sdh" : ""; // sysfs would tell
+        for (EndpointState& endpoint : machine.endpoints) // what sysfs would tell
+            if (endpoint.leg) {
+                endpoint.target = "/dev/sdh";
+                endpoint.target_size = {4096};
+            }
         return machine;
     }
 

@@ -30,8 +30,6 @@ namespace {
 struct DiskCounts {
     std::uint64_t writes;
     std::uint64_t flushes;
-
-    bool operator==(const DiskCounts&) const = default;
 };
 
 std::ostream& operator<<(std::ostream& out, const DiskCounts& counts)
@@ -77,6 +75,16 @@ private:
     int fd_;
 };
 
+/// As many writes, and flushes that only the disk's own queue may have merged, which takes those together that wait at the
+/// same time: one for the write that is durable when it ends, and one for the flush after it, there are always.
+void check_costs_no_more(const DiskCounts& counts, const DiskCounts& bare)
+{
+    INFO(counts << " instead of " << bare);
+    CHECK(counts.writes == bare.writes);
+    CHECK(counts.flushes <= bare.flushes);
+    CHECK(counts.flushes >= 2);
+}
+
 /// What the disk counts for a write of 1 MiB at `position`, one of 4 KiB that is durable when it ends, and a flush.
 DiskCounts cost(const Origin& origin, Bytes position, Buffer& buffer)
 {
@@ -100,10 +108,10 @@ TEST_CASE("a write reaches the disk in one piece and with its flush", "[base-io]
     const DiskCounts bare = cost(*origin, 2_MiB, buffer);
     REQUIRE(bare.flushes > 0);
     tool(origin->attaching({"attach", "--chunksize", "4k"}));
-    CHECK(cost(*origin, 2_MiB, buffer) == bare);
+    check_costs_no_more(cost(*origin, 2_MiB, buffer), bare);
     tool({"create", "-n", "s1", "--store", store_disk(), origin->device()});
-    CHECK(cost(*origin, 2_MiB, buffer) == bare); // each of its chunks is copied first
-    CHECK(cost(*origin, 2_MiB, buffer) == bare);
+    check_costs_no_more(cost(*origin, 2_MiB, buffer), bare); // each of its chunks is copied first
+    check_costs_no_more(cost(*origin, 2_MiB, buffer), bare);
     CHECK(origin->status().copied_chunks >= 257);
 }
 
