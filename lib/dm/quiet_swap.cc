@@ -132,7 +132,9 @@ public:
         if (swap.below) {
             below_name_ = swap.below->text();
             below_.emplace(Request(DM_DEV_SUSPEND, *swap.below, DM_SKIP_LOCKFS_FLAG).with_udev_flags(flags));
-            look_below_.emplace(DM_DEV_STATUS, *swap.below, 0);
+            look_below_.emplace(
+                DM_TABLE_STATUS, *swap.below, DM_STATUS_TABLE_FLAG | DM_NOFLUSH_FLAG, Request::status_bytes);
+            below_before_ = look_below_;
             clear_below_.emplace(DM_TABLE_CLEAR, *swap.below, 0);
         }
         if (swap.copied)
@@ -141,7 +143,9 @@ public:
 
     int note(int control) override
     {
-        const int number = before_.run(control);
+        int number = before_.run(control);
+        if (number == 0 && below_before_)
+            number = below_before_->run(control);
         return number != 0 ? number : loaded_.run(control);
     }
     const char* device() const noexcept override { return device_.c_str(); }
@@ -163,8 +167,7 @@ private:
     bool forwards(int control, Report& report) noexcept
     {
         return is_as_noted(control, report) && suspends(control, report) && is_healthy(control, report) &&
-               (!copy_ || copy_->run(report)) &&
-               (!below_ || !report.fails(below_->run(control), below_name_.c_str(), "swap its table")) &&
+               (!copy_ || copy_->run(report)) && (!below_ || swaps_below(control, report)) &&
                is_as_noted(control, report) && !report.fails(resume_.run(control), device(), "resume it");
     }
 
@@ -172,6 +175,15 @@ private:
     {
         begun_ = true;
         return !report.fails(suspend_.run(control), device(), "suspend it");
+    }
+
+    /// What the kernel runs counts: somebody may have cleared what was loaded.
+    bool swaps_below(int control, Report& report) noexcept
+    {
+        return !report.fails(below_->run(control), below_name_.c_str(), "swap its table") &&
+               !report.fails(look_below_->run(control), below_name_.c_str(), "swap its table") &&
+               (!look_below_->tells_same_table(*below_before_) ||
+                   refuse(report, "somebody has cleared the new table of what lies below it", "again"));
     }
 
     /// Another child has got to the end; without a table of its own that cannot be told, and all is done once more.
@@ -209,21 +221,15 @@ private:
     {
         if (look_.run(control) != 0 || !look_.is_suspended())
             return;
-        if (below_)
-            take_below_back(control);
+        const bool seen = below_ && look_below_->run(control) == 0;
+        // With the table it had nobody uses what was copied; with the new one it is needed.
+        const bool had_old = seen && look_below_->tells_same_table(*below_before_);
+        if (seen && had_old && copy_ && (copy_->begun() || !first_))
+            copy_->take_back();
+        if (seen && clear_below_->run(control) == 0)
+            below_->run(control);
         if (clear_.run(control) == 0)
             resume_.run(control);
-    }
-
-    /// The device below has its new table, and then needs what was copied; or it still has it loaded.
-    void take_below_back(int control) noexcept
-    {
-        if (look_below_->run(control) != 0)
-            return;
-        if (look_below_->has_loaded() && copy_ && (copy_->begun() || !first_))
-            copy_->take_back();
-        if (clear_below_->run(control) == 0)
-            below_->run(control);
     }
 
     std::string device_;
@@ -240,6 +246,7 @@ private:
     Request resume_;
     Request clear_;
     std::optional<Request> look_below_;
+    std::optional<Request> below_before_; ///< as look_below_
     std::optional<Request> clear_below_;
     std::optional<Request> below_; ///< swaps in what it has loaded, if there is anything
     std::optional<PartsCopy> copy_;

@@ -43,7 +43,7 @@ Table mirror_table(const Uuid& redirect, Sectors size)
 }
 
 /// Long enough for superblock and bitmap of any size.  Without such a device md would wait for ever, once a leg fails, for
-/// somebody to note that; it reads nothing back, for a mirror does not outlive its table.
+/// somebody to note that.  The zeros that it reads there when it is resumed make it fill a failed leg anew.
 Table meta_table() { return {{Sectors{0}, Sectors{1 << 17}, OtherTarget{"zero", ""}}}; }
 
 /// The same in two lines: the note that a swap is to erase what the device is found by, for whoever has to finish it.

@@ -11,29 +11,30 @@ static unsigned long calls;
 module_param(calls, ulong, 0444);
 MODULE_PARM_DESC(calls, "how often the function was called");
 
-static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops* ops, struct ftrace_regs* fregs)
+static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+			   struct ftrace_regs *fregs)
 {
-    WRITE_ONCE(calls, READ_ONCE(calls) + 1);
+	WRITE_ONCE(calls, READ_ONCE(calls) + 1);
 }
 
 static struct ftrace_ops ops = {
-    .func = called,
-    .flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_SAVE_REGS,
+	.func = called,
+	.flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_SAVE_REGS,
 };
 
 static char name[] = "submit_bio_noacct";
 
 static int __init neighbour_init(void)
 {
-    int r = ftrace_set_filter(&ops, (unsigned char*)name, sizeof(name) - 1, 0);
+	int r = ftrace_set_filter(&ops, (unsigned char *)name, sizeof(name) - 1, 0);
 
-    return r ?: register_ftrace_function(&ops);
+	return r ?: register_ftrace_function(&ops);
 }
 
 static void __exit neighbour_exit(void)
 {
-    unregister_ftrace_function(&ops);
-    ftrace_free_filter(&ops);
+	unregister_ftrace_function(&ops);
+	ftrace_free_filter(&ops);
 }
 
 module_init(neighbour_init);
