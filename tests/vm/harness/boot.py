@@ -14,6 +14,7 @@ import uuid
 from pathlib import Path
 
 import tables
+import terminal
 from vm import Follower, Lines, Machine
 
 HARNESS = Path(__file__).resolve().parent
@@ -93,7 +94,7 @@ class Boot:
                                options.payload, self.job, self.logs,
                                memory=options.memory or ("3G" if debug else "2G"), smp=options.smp, thread=self.thread,
                                accel=options.accel, icount=options.icount, append=append + options.append,
-                               restarts=any(test.restarts for test in tests))
+                               restarts=any(test.restarts for test in tests), terminal=options.shell)
         self.results = Lines(self.logs / "results")
         self.serial = Lines(self.logs / "serial")
         self.splats = []
@@ -104,6 +105,8 @@ class Boot:
             shutil.copy(HARNESS / "guest" / name, self.job)
         environment = tables.environment(self.options.rounds + ("-debug" if self.kernel == "debug" else ""))
         (self.job / "environment").write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
+        if self.options.shell:
+            (self.job / "shell").write_text(terminal.settings())
         if self.options.command is not None:
             (self.job / "command").write_text(self.options.command + "\n")
         else:
@@ -197,6 +200,12 @@ class Boot:
             say("the virtual machine died" if not self.machine.running() else
                 f"not done after {self.options.timeout} s")
         return status
+
+    def run_shell(self):
+        """A shell in the guest, on this terminal, until its user ends it."""
+        say("\nA shell in that machine, with dmsnap installed and /dev/vdb to /dev/vde blank. It ends with \"exit\".")
+        terminal.attend(self.machine.terminal, lambda: not self.machine.running() or "left" in self.results.read())
+        say("")
 
     def run_tests(self, verdict):
         """Calls verdict(test, passed, seconds, reason) for each test that ran to an end; returns those left to run."""

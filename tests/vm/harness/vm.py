@@ -54,7 +54,7 @@ class Machine:
     """
 
     def __init__(self, emulator, kernel, image, initrd, payload, job, logs, *, memory, smp, thread, accel, icount,
-                 append, restarts):
+                 append, restarts, terminal):
         self.logs = logs
         for name in ("serial", "output", "results"):
             (logs / name).write_bytes(b"")
@@ -81,6 +81,10 @@ class Machine:
         for name, size in LOOSE_DISKS:
             self.arguments += self._drive(name, self._blank(name, size))
         self.arguments += self._monitor(self.scratch / "monitor")
+        self.terminal = self.scratch / "terminal"
+        if terminal:
+            self.arguments += ["-chardev", f"socket,id=terminal,path={self.terminal},server=on,wait=off",
+                               "-device", "virtconsole,chardev=terminal"]
 
     def _blank(self, name, gib):
         path = self.scratch / name
