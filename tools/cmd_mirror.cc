@@ -134,7 +134,7 @@ public:
                     fmt::format("dmsnap mirror {0}, to wait again; dmsnap detach {0}, to end it", shell_word(device_)));
             if (!progress)
                 progress.emplace(fmt::format("{} to {}", device_, node_of(mirror->target)));
-            progress->say(mirror->synced.bytes(), mirror->all.bytes());
+            progress->say(mirror->raid.synced.bytes(), mirror->raid.all.bytes());
             std::this_thread::sleep_for(between_looks);
         }
     }
@@ -167,22 +167,22 @@ public:
     /// Whether it runs on its mirror already; what a command that died has left of that is done.
     bool was_swapped()
     {
-        const auto other = [&]() -> std::optional<DeviceNumber> {
-            const Machine machine = survey(*start());
-            const EndpointState* endpoint = find(machine);
-            if (endpoint == nullptr)
-                return std::nullopt;
-            device_ = endpoint->device().text();
-            return serves_in_place(*endpoint);
-        };
-        const auto runs_on = other();
-        if (!runs_on || (arguments_.objects().size() == 2 && resolve(arguments_.objects()[1]).number != *runs_on))
+        const Machine before = survey(*start());
+        const EndpointState* endpoint = find(before);
+        auto target = endpoint != nullptr ? serves_in_place(*endpoint) : std::nullopt;
+        if (!target || (arguments_.objects().size() == 2 && resolve(arguments_.objects()[1]).number != *target))
             return false;
-        const Change change(arguments_); // mends
-        const auto target = other();
-        if (target)
-            say_swapped(*target);
-        return target.has_value();
+        Change change(arguments_); // mends
+        const Machine machine = survey(change.dm());
+        endpoint = find(machine);
+        target = endpoint != nullptr ? serves_in_place(*endpoint) : std::nullopt;
+        if (!target)
+            return false;
+        device_ = endpoint->device().text();
+        if (is_half_swapped(*endpoint))
+            finish_swap(change, *endpoint, *target);
+        say_swapped(*target);
+        return true;
     }
 
     /// Before anything is done.
@@ -238,6 +238,18 @@ private:
         if (arguments_.has("keep-signature"))
             log_warning(fmt::format(
                 "{}: it keeps what it is found by, and has the same UUIDs as {}", device_, node_of(target)));
+    }
+
+    /// Of a swap whose end could not be mended.
+    void finish_swap(Change& change, const EndpointState& endpoint, DeviceNumber target) const
+    {
+        const bool keep = arguments_.has("keep-signature");
+        if (!keep && !change.dry_run())
+            throw Error(device_, "end its swap for its mirror",
+                fmt::format("it runs on {}, and what it is found by itself could not be erased", node_of(target)),
+                fmt::format("dmsnap mirror --swap --keep-signature {}, to leave it there", shell_word(device_)))
+                .as(Fault::not_undone);
+        change.carry_out(keep ? plan_end_mirror(endpoint) : plan_finish_swap(endpoint));
     }
 
     static std::string node_of(DeviceNumber number)

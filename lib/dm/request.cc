@@ -3,7 +3,7 @@
 #include "dm/request.h"
 
 #include "dm-interpose.h"
-#include "table/status.h"
+#include "table/raid.h"
 
 #include <algorithm>
 #include <cerrno>

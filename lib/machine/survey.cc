@@ -6,6 +6,7 @@
 #include "ops/mirror.h"
 #include "ops/naming.h"
 #include "plan/query.h"
+#include "table/raid.h"
 #include "world/in_flight.h"
 #include "world/mounts.h"
 #include "world/signature.h"

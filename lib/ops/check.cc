@@ -113,7 +113,7 @@ void add_endpoint(Problems& found, const EndpointState& endpoint)
         found.push_back({device,
             fmt::format("it cannot be read everywhere, and its mirror on {} is not complete", mirror->target.text()),
             "dmsnap detach " + shell_word(device)});
-    if (!mirror || mirror->health == "AA" || mirror->health == "Aa")
+    if (!mirror || mirror->raid.health == "AA" || mirror->raid.health == "Aa")
         return;
     if (mirror->target_failed())
         found.push_back(

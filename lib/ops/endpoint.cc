@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "ops/attach.h"
 #include "ops/naming.h"
+#include "table/raid.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -104,22 +105,17 @@ bool mirrors_to(const EndpointState& endpoint, const DeviceNumber& base)
     return false;
 }
 
-/// Whether a raid1 of dm-raid has all data on the base, in sync or as the one leg that is good: "raid1 N PARAMETER... LEGS META
-/// DATA..." is the table, behind its type, and "raid1 LEGS HEALTH SYNCED/ALL ..." the status.
+/// Whether a raid1 of dm-raid has all data on the base, in sync or as the one leg that is good.
 bool raid1_keeps_all_on(std::string_view arguments, std::string_view status, const std::string& base)
 {
-    const auto table = words(arguments);
-    const auto state = words(status);
-    const auto parameters = table.size() > 1 ? parse_u64(table[1]).value_or(table.size()) : table.size();
-    if (table.size() < 3 || parameters > table.size() - 3 || table[0] != "raid1" || state.size() < 5)
+    const auto table = parse_raid_table(arguments);
+    const auto state = parse_raid_status(status);
+    if (!table || table->level != "raid1" || !state || state->health.size() != table->data.size())
         return false;
-    const std::string_view health = state[3];
-    if (!is_whole(state[4]) && std::count(health.begin(), health.end(), 'A') != 1)
-        return false;
-    for (std::size_t leg = 0; leg < health.size(); ++leg)
-        if (const auto at = parameters + 4 + 2 * leg; at < table.size() && table[at] == base)
-            return health[leg] == 'A';
-    return false;
+    const std::string& health = state->health;
+    const auto leg = std::find(table->data.begin(), table->data.end(), base) - table->data.begin();
+    return static_cast<std::size_t>(leg) < health.size() && health[static_cast<std::size_t>(leg)] == 'A' &&
+           (state->in_sync() || std::count(health.begin(), health.end(), 'A') == 1);
 }
 
 /// Whether what the table has written is all on the base, where it was meant to be.
@@ -199,11 +195,14 @@ bool copies_over_base(const Table& table, const Uuid& redirect)
         const auto* other = std::get_if<OtherTarget>(&line.target);
         if (other == nullptr || (other->type != "mirror" && other->type != "raid"))
             return false;
-        // "LOG N ARGUMENT... LEGS DEVICE OFFSET...", "TYPE N PARAMETER... LEGS META DATA..."
+        if (other->type == "raid") {
+            const auto raid = parse_raid_table(other->arguments);
+            return !raid || raid->data.empty() || raid->data.front() != base;
+        }
+        // "LOG N ARGUMENT... LEGS DEVICE OFFSET..."
         const auto all = words(other->arguments);
         const auto count = all.size() > 1 ? parse_u64(all[1]).value_or(all.size()) : all.size();
-        const auto first = count + (other->type == "mirror" ? 3 : 4);
-        return count >= all.size() || first >= all.size() || all[first] != base;
+        return count >= all.size() || count + 3 >= all.size() || all[count + 3] != base;
     });
 }
 

@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "ops/endpoint.h"
 #include "ops/naming.h"
-#include "table/status.h"
 #include "world/copy.h"
 
 #include <algorithm>
@@ -51,31 +50,6 @@ Table noted_meta_table()
 {
     const Sectors half{1 << 16};
     return {{Sectors{0}, half, OtherTarget{"zero", ""}}, {half, half, OtherTarget{"zero", ""}}};
-}
-
-/// Behind the type of a raid1: "raid1 PARAMETERS... 2 META BASE META LEG".
-bool has_legs(std::string_view arguments, const std::string& base, const std::string& leg)
-{
-    const auto all = words(arguments);
-    return all.size() >= 7 && all[0] == "raid1" && all[all.size() - 5] == "2" && all[all.size() - 3] == base &&
-           all[all.size() - 1] == leg;
-}
-
-/// "raid raid1 2 Aa 1024/4096 recover 0 0 -"
-MirrorState read_mirror(std::string_view status)
-{
-    MirrorState mirror;
-    const auto all = words(status);
-    if (all.size() < 6 || all[0] != "raid" || all[1] != "raid1")
-        return mirror;
-    mirror.health = all[3];
-    mirror.action = all[5];
-    const auto ratio = split(all[4], '/');
-    if (ratio.size() == 2) {
-        mirror.synced = {parse_u64(ratio[0]).value_or(0)};
-        mirror.all = {parse_u64(ratio[1]).value_or(0)};
-    }
-    return mirror;
 }
 
 const Linear* only_linear(const Table& table)
@@ -134,17 +108,15 @@ std::optional<DeviceNumber> target_of_leg(const Table& leg)
 
 std::optional<MirrorState> mirror_of(const EndpointState& endpoint)
 {
-    const auto* raid = endpoint.table.size() == 1 ? std::get_if<OtherTarget>(&endpoint.table.front().target) : nullptr;
-    if (!endpoint.base || !endpoint.leg || raid == nullptr || raid->type != "raid" ||
-        !has_legs(raid->arguments, endpoint.base->info.number.text(), endpoint.leg->info.number.text()))
+    const auto* line = endpoint.table.size() == 1 ? std::get_if<OtherTarget>(&endpoint.table.front().target) : nullptr;
+    if (!endpoint.base || !endpoint.leg || line == nullptr || line->type != "raid")
         return std::nullopt;
+    const RaidTable ours{"raid1", {endpoint.base->info.number.text(), endpoint.leg->info.number.text()}};
     const auto target = target_of_leg(endpoint.leg->table);
-    if (!target)
+    if (!target || parse_raid_table(line->arguments) != ours)
         return std::nullopt;
-    MirrorState mirror = read_mirror(endpoint.status);
-    mirror.target = *target;
-    mirror.whole = endpoint.leg->table.size() == 1;
-    return mirror;
+    return MirrorState{
+        *target, endpoint.leg->table.size() == 1, parse_raid_status(endpoint.status).value_or(RaidStatus())};
 }
 
 bool is_swap(const EndpointState& endpoint, const Table& table)
@@ -184,7 +156,7 @@ Plan plan_complete(const EndpointState& endpoint)
     const CopiedParts ends{"/dev/mapper/" + endpoint.base->info.name.text(), endpoint.target,
         {{size - end, end}, {first, end - first}, {Sectors{0}, first}}};
     return {Load{endpoint.leg->name(), whole(mirror.target, size)},
-        SwapQuiet{{endpoint.name(), mirror.health, ends, endpoint.leg->name()}, endpoint.table}};
+        SwapQuiet{{endpoint.name(), mirror.raid.health, ends, endpoint.leg->name()}, endpoint.table}};
 }
 
 BlankEnds blank_target(const EndpointState& endpoint)
@@ -198,7 +170,7 @@ Plan plan_end(const EndpointState& endpoint)
     const auto mirror = mirror_of(endpoint);
     if (!mirror)
         return plan_direct(endpoint);
-    const bool both = mirror->health == "AA";
+    const bool both = mirror->raid.health == "AA";
     if (mirror->whole && both && endpoint.takes_bios && !has_outgrown(endpoint))
         return plan_split(endpoint);
     Plan direct = plan_direct(endpoint);
@@ -206,7 +178,7 @@ Plan plan_end(const EndpointState& endpoint)
     if (both)
         for (Step& step : direct)
             if (const auto* resume = std::get_if<Resume>(&step); resume != nullptr && resume->name == endpoint.name())
-                step = Step(SwapQuiet{{endpoint.name(), mirror->health, {}, {}}, endpoint.table});
+                step = Step(SwapQuiet{{endpoint.name(), mirror->raid.health, {}, {}}, endpoint.table});
     if (endpoint.target.empty())
         return direct;
     if (mirror->whole && endpoint.target_size < length(endpoint.table)) { // no leg can be made on it any more
@@ -228,11 +200,11 @@ Plan plan_end(const EndpointState& endpoint)
 Plan plan_split(const EndpointState& endpoint)
 {
     const MirrorState mirror = require_whole(endpoint, "split its mirror off");
-    if (mirror.health != "AA")
+    if (mirror.raid.health != "AA")
         throw cannot(endpoint, "split its mirror off", "it has failed itself, and lives by its mirror alone",
             fmt::format("dmsnap mirror --swap {}", shell_word(endpoint.device().text())));
     const Table idle = idle_table(endpoint);
-    Plan plan = {Load{endpoint.name(), idle}, SwapQuiet{{endpoint.name(), mirror.health, {}, {}}, endpoint.table}};
+    Plan plan = {Load{endpoint.name(), idle}, SwapQuiet{{endpoint.name(), mirror.raid.health, {}, {}}, endpoint.table}};
     EndpointState bare = endpoint;
     bare.table = idle;
     append(plan, plan_end_redirect(bare));
@@ -272,7 +244,7 @@ Plan plan_swap(const EndpointState& endpoint, bool erase)
         plan.push_back(Resume{endpoint.meta->name(), endpoint.meta->table, false, Visibility::private_device});
     }
     plan.push_back(Load{endpoint.name(), whole(mirror.target, length(endpoint.table))});
-    plan.push_back(SwapQuiet{{endpoint.name(), mirror.health, {}, {}}, endpoint.table});
+    plan.push_back(SwapQuiet{{endpoint.name(), mirror.raid.health, {}, {}}, endpoint.table});
     EndpointState swapped = endpoint;
     if (swapped.meta)
         swapped.meta->table = note;

@@ -13,6 +13,7 @@
 
 #include "ops/facts.h"
 #include "plan/step.h"
+#include "table/raid.h"
 
 #include <chrono>
 #include <optional>
@@ -24,19 +25,16 @@ namespace dmsnap {
 struct MirrorState {
     DeviceNumber target;
     bool whole = false; ///< its ends too are mirrored: whoever finds it takes it for the device
-    std::string health; ///< raid_health(): the device, the target
-    std::string action; ///< what it does just now, as dm-raid tells it
-    Sectors synced;
-    Sectors all;
+    RaidStatus raid;    ///< its legs are the device and the target
 
     /// Whether the target has failed; the device goes on by itself.
-    bool target_failed() const { return health.size() != 2 || health[1] == 'D'; }
+    bool target_failed() const { return raid.health.size() != 2 || raid.health[1] == 'D'; }
     /// Whether the target has all data, but for its ends.
-    bool in_sync() const { return health.size() == 2 && health[1] == 'A' && synced == all; }
+    bool in_sync() const { return raid.health.size() == 2 && raid.health[1] == 'A' && raid.in_sync(); }
     /// Whether it has given up copying, as it does where the device cannot be read.
-    bool stuck() const { return health == "Aa" && action == "idle" && synced == all; }
+    bool stuck() const { return raid.health == "Aa" && raid.action == "idle" && raid.in_sync(); }
     /// Whether the device has failed, and lives by the target.
-    bool device_failed() const { return health.size() == 2 && health[0] == 'D'; }
+    bool device_failed() const { return raid.health.size() == 2 && raid.health[0] == 'D'; }
 };
 
 /// Nothing if the table in the device's place is no mirror of dmsnap's.

@@ -5,7 +5,6 @@
 #include "dm-interpose.h"
 #include "table/field_reader.h"
 
-#include <algorithm>
 #include <fmt/format.h>
 
 namespace dmsnap {
@@ -22,23 +21,6 @@ std::string to_text(const Usage& usage) { return fmt::format("{}/{}", usage.used
 std::string or_none(const std::optional<std::string>& text) { return text.value_or(INTERPOSE_NONE); }
 
 } // namespace
-
-std::string_view raid_health(std::string_view status) noexcept
-{
-    for (int skipped = 0;; ++skipped) {
-        status.remove_prefix(std::min(status.find_first_not_of(' '), status.size()));
-        const std::string_view word = status.substr(0, status.find(' '));
-        if (skipped == 2 || word.empty())
-            return word;
-        status.remove_prefix(word.size());
-    }
-}
-
-bool same_failures(std::string_view health, std::string_view other) noexcept
-{
-    return std::equal(health.begin(), health.end(), other.begin(), other.end(),
-        [](char a, char b) { return (a == 'D') == (b == 'D'); });
-}
 
 InterposeStatus parse_interpose_status(std::string_view line)
 {

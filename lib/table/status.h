@@ -13,12 +13,6 @@
 
 namespace dmsnap {
 
-/// The health word of a raid's status line, <type> <devices> <health> ...: a letter for each leg, 'D' for one that has
-/// failed.  Empty if there is none.  Like the next one it may be called where nothing may be allocated.
-std::string_view raid_health(std::string_view status) noexcept;
-/// Whether the same legs have failed.  One that comes in sync, 'a' to 'A', does so by itself.
-bool same_failures(std::string_view health, std::string_view other) noexcept;
-
 /// "USED/BOUND"
 struct Usage {
     std::uint64_t used = 0;

@@ -388,6 +388,14 @@ TEST_CASE("detach goes by the tables where the module speaks another interface",
           "remove  dmsnap-base-aaaaaaaa\n");
     origin.images.clear();
     CHECK(to_text(plan_detach(machine, origin, false)).starts_with("load "));
+
+    World disk = disk_world();
+    REQUIRE(disk.run(plan_attach(disk.machine(), disk.candidate(), U)).done());
+    Machine hooked = disk.machine();
+    hooked.origins.at(0).status.details.reset();
+    CHECK(to_text(plan_detach(hooked, hooked.origins.at(0), false)) == "message dmsnap-top-aaaaaaaa  unhook 10000\n"
+                                                                       "remove  dmsnap-top-aaaaaaaa\n"
+                                                                       "remove  dmsnap-base-aaaaaaaa\n");
 }
 
 TEST_CASE("detach keeps off what somebody else has suspended or loaded", "[plan]")

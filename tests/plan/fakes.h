@@ -8,6 +8,7 @@
 #include "ops/naming.h"
 #include "plan/dm.h"
 #include "plan/host.h"
+#include "table/raid.h"
 #include "table/status.h"
 
 #include <algorithm>

@@ -100,7 +100,7 @@ TEST_CASE("a mirror's target carries nothing at its ends until all between them 
     world.dm.synced = "1024/4096";
     MirrorState mirror = state_of(world);
     CHECK(mirror.target == target);
-    CHECK(mirror.synced == Sectors{1024});
+    CHECK(mirror.raid.synced == Sectors{1024});
     CHECK_FALSE(mirror.in_sync());
     CHECK_FALSE(mirror.whole);
     CHECK_FALSE(mirror.target_failed());

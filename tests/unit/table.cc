@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "table/messages.h"
+#include "table/raid.h"
 #include "table/status.h"
 #include "table/table.h"
 
@@ -31,6 +32,33 @@ TEST_CASE("of a raid's health those legs count that have failed", "[unit]")
     CHECK_FALSE(same_failures("DA", "AD"));
     CHECK_FALSE(same_failures("AA", "AAA"));
 }
+
+TEST_CASE("a raid's status is read, or said to be none", "[unit]")
+{
+    const auto syncing = parse_raid_status("raid raid1 2 Aa 1024/4096 recover 0 0 -");
+    REQUIRE(syncing);
+    CHECK(*syncing == RaidStatus{"raid1", "Aa", Sectors{1024}, Sectors{4096}, "recover"});
+    CHECK_FALSE(syncing->in_sync());
+    const auto old = parse_raid_status("raid raid5_ls 3 AAA 8/8");
+    REQUIRE(old);
+    CHECK(*old == RaidStatus{"raid5_ls", "AAA", Sectors{8}, Sectors{8}, ""});
+    CHECK(old->in_sync());
+    for (const char* none : {"", "raid", "raid1 2 AA 8/8 idle", "raid raid1 2 AA 8 idle", "raid raid1 2 AA 8/8/8 idle",
+             "raid raid1 2 AA x/8 idle", "mirror 2 253:3 253:4 48/48 1 AA 1 core"})
+        CHECK_FALSE(parse_raid_status(none));
+}
+
+TEST_CASE("the data devices of a raid are found behind any parameters", "[unit]")
+{
+    const RaidTable two{"raid1", {"253:1", "253:2"}};
+    CHECK(parse_raid_table("raid1 2 rebuild 1 2 - 253:1 - 253:2") == two);
+    CHECK(parse_raid_table("raid1 0 2 253:3 253:1 253:4 253:2") == two);
+    CHECK(parse_raid_table("raid5_ls 3 64 region_size 1024 1 - -") == RaidTable{"raid5_ls", {"-"}});
+    for (const char* none : {"", "raid1", "raid1 0", "raid1 x 2 - 253:1 - 253:2", "raid1 0 2 - 253:1",
+             "raid1 0 1 - 253:1 -", "raid1 9 2 - 253:1 - 253:2", "raid1 18446744073709551615 2 - 253:1 - 253:2"})
+        CHECK_FALSE(parse_raid_table(none));
+}
+
 using namespace dmsnap::literals;
 
 namespace {

@@ -13,7 +13,7 @@
 #include "ops/naming.h"
 #include "origin.h"
 #include "records.h"
-#include "table/status.h"
+#include "table/raid.h"
 #include "wait.h"
 
 #include <algorithm>

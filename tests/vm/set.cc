@@ -292,7 +292,7 @@ TEST_CASE("a filesystem that does not freeze in time keeps all of the set from i
         RecordWriter writer(filesystem.directory() + "/records");
         writer.write_on(1);
         must({"sync"});
-        slow.delay_writes(1500);
+        slow.delay_writes(800);
         // Dirty again after the tool has synced: somebody goes on writing.
         Worker dirty([&] { std::ofstream(other.directory() + "/file") << std::string(1 << 16, 'x'); });
         const Result result =

@@ -6,13 +6,17 @@
 #include "catch.h"
 #include "command.h"
 #include "dm-interpose.h"
+#include "dm_ioctl.h"
 #include "environment.h"
 #include "origin.h"
+#include "table/messages.h"
 
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 using namespace dmsnap;
 using namespace dmsnap::literals;
@@ -82,11 +86,45 @@ TEST_CASE("user data comes back byte for byte", "[show5-data]")
     CHECK(list_field("s", "data") == to_hex(all[0]));
     tool({"remove", "--keep-point", "s"});
     CHECK(list_field("s", "data") == to_hex(all[0]));
+    const auto status = nlohmann::json::parse(tool({"status", "--reportformat", "json", origin->device()}));
+    CHECK(status.at("report").at(0).at("device").at(0).at("points") == std::to_string(all.size() + 1));
 
     const Result too_long = run_tool(
         {"checkpoint", "-n", "long", "--data", "-", origin->device()}, std::string(INTERPOSE_DATA_MAX + 1, 'x'));
     CHECK(too_long.status != 0);
     CHECK(run_tool({"list", "long"}).status == 5);
+}
+
+TEST_CASE("points are listed with all they carry, however many there are", "[show5-many]")
+{
+    Random random;
+    const auto origin = linear_origin(origin_disk(), 16_MiB, 1);
+    tool({"attach", origin->device()});
+    const Uuid uuid = *Uuid::from_text(words(must({"dmsetup", "table", origin->dm_name()})).at(5));
+    const auto take = [&](const std::string& name, const Blob& data) {
+        const TakeMessage message{PointKind::checkpoint, PointName(name), {{uuid, Uuid::random(), {}}}, data};
+        return send_message(origin->dm_name(), to_text(message)).error;
+    };
+    const std::uint64_t count = rounds("show5_points");
+    std::string listed;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        const Blob data = random_bytes(INTERPOSE_DATA_MAX, random);
+        REQUIRE(take(fmt::format("p{}", i), data) == 0);
+        listed += fmt::format("p{} {}\n", i, to_hex(data));
+    }
+    const Answer page = send_message(origin->dm_name(), to_text(PointsMessage{0}));
+    CHECK(parse_points_page(page.text).next_id); // there is more than fits
+    std::string found;
+    const std::string report = tool({"list", "--noheadings", "-o", "snap_name,data", origin->device()});
+    for (std::string_view line : lines(report))
+        found += fmt::format("{}\n", fmt::join(words(line), " "));
+    CHECK(found == listed);
+    if (count == INTERPOSE_POINTS_MAX) {
+        CHECK(take("more", {}) == ENOSPC);
+        const Result refused = run_tool({"checkpoint", "-n", "more", origin->device()});
+        CHECK(refused.status == 5);
+        CHECK(refused.err.find("no more are possible") != std::string::npos);
+    }
 }
 
 TEST_CASE("a point of an earlier generation is refused, never matched", "[show5-generation]")

@@ -63,7 +63,7 @@ runs_elsewhere() { dmsetup table "$(basename /dev/mapper/dmsnap-end-*)" | grep -
 # read and written, in sectors
 io_of() { awk '{ print $3, $7 }' "/sys/class/block/$1/stat"; }
 
-printf '%s\n' 'label: gpt' 'start=2048, size=131072' 'start=133120, size=65536' | sfdisk --quiet --wipe always "$disk"
+printf '%s\n' 'label: gpt' 'start=2048, size=65536' 'start=133120, size=32768' | sfdisk --quiet --wipe always "$disk"
 udevadm settle
 mkfs.ext4 -q "$part"
 mount "$part" /mnt
@@ -104,7 +104,7 @@ refused 5 "it is mirrored on" dmsnap mirror --yes "$part" "$other"
 refused 5 "another table stands in the place" dmsnap checkpoint -n c1 "$part"
 dmsnap mirror "$part" 2>/tmp/said &
 waits=$!
-timeout 60 sh -c 'until grep -q "% of 64.00m copied" /tmp/said; do sleep 0.2; done'
+timeout 60 sh -c 'until grep -q "% of 32.00m copied" /tmp/said; do sleep 0.2; done'
 kill -TERM "$waits"
 status=0
 wait "$waits" || status=$?
@@ -170,6 +170,25 @@ printf '%s\n' "0 16384 linear $DMSNAP_TEST_STORE 0" "16384 8 error" \
 refused 5 "it cannot be read everywhere" timeout 100 dmsnap mirror --yes /dev/mapper/bad "$other"
 [ -z "$(signatures "$other")" ]
 dmsetup remove bad
+udevadm settle
+[ "$(state)" = "$before" ]
+
+echo "== a device that takes no writes any more is left by a swap, with what it is found by only if that is asked for"
+dmsetup create bad --table "0 32768 linear $DMSNAP_TEST_STORE 0"
+mkfs.ext4 -q /dev/mapper/bad
+timeout 100 dmsnap mirror --yes /dev/mapper/bad "$other"
+dmsetup suspend bad
+dmsetup load bad --table "0 32768 flakey $DMSNAP_TEST_STORE 0 0 1 1 error_writes"
+dmsetup resume bad
+refused 6 "wipefs --all" timeout 100 dmsnap mirror --yes --swap /dev/mapper/bad
+refused 6 "could not be erased" timeout 100 dmsnap mirror --yes --swap /dev/mapper/bad
+dmsnap mirror --swap --keep-signature --dry-run /dev/mapper/bad | grep -- -leg-
+dmsnap mirror --swap --keep-signature /dev/mapper/bad
+[ "$(dmsnap check)" = "" ]
+dmsnap mirror --swap /dev/mapper/bad # is so
+dmsnap detach /dev/mapper/bad
+e2fsck -fn "$other"
+dmsetup remove --retry bad
 udevadm settle
 [ "$(state)" = "$before" ]
 

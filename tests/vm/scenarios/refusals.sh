@@ -53,7 +53,7 @@ dmsetup create origin --table "0 131072 linear $origin 2048"
 
 echo "== stores"
 refused 3 "--store" dmsnap create -n s1 origin
-refused 5 "origin" create /dev/mapper/origin
+refused 5 "it is the device itself" create /dev/mapper/origin
 dmsetup create above --table "0 65536 linear /dev/mapper/origin 0"
 refused 5 "on|above" create /dev/mapper/above --yes
 dmsetup remove --retry above
