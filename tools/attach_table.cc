@@ -8,13 +8,16 @@
 #include "point_words.h"
 #include "session.h"
 #include "world/overwrite_facts.h"
+#include "world/stack.h"
 #include "world/users.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fmt/format.h>
 #include <fstream>
 #include <iostream>
 #include <system_error>
+#include <vector>
 
 namespace dmsnap::tool {
 namespace {
@@ -74,18 +77,34 @@ void require_free_of_others(const Table& table, const BlockDevice& block, bool o
     }
 }
 
+/// Who writes to a device by itself: it, or where filesystems of it are mounted, all that nothing stands on.
+std::vector<BlockDevice> tops_of(const BlockDevice& device, bool mounted)
+{
+    if (!mounted)
+        return {device};
+    std::vector<BlockDevice> tops = all_above(device);
+    tops.push_back(device);
+    std::erase_if(tops, [](const BlockDevice& candidate) { return !directly_above(candidate).empty(); });
+    return tops;
+}
+
 } // namespace
 
 void require_no_raw_writer(const Candidate& candidate)
 {
-    if (!candidate.freeze.devices.empty())
-        return;
+    const auto& frozen = candidate.freeze.devices;
+    const std::string& origin = candidate.block.name();
     outwait([&] {
-        if (const Users users = find_users(candidate.block); !users.none())
-            throw Error(candidate.block.name(), "attach a table in its place",
-                fmt::format("it is {}, and no filesystem of it is mounted that could be frozen", to_text(users)),
-                "end that for the moment of the attach")
-                .as(users.passing() ? Fault::in_use : Fault::failed);
+        for (const BlockDevice& device : tops_of(candidate.block, !frozen.empty())) {
+            if (std::find(frozen.begin(), frozen.end(), device.number) != frozen.end())
+                continue;
+            if (const Users users = find_users(device); !users.none())
+                throw Error(origin, "attach a table in its place",
+                    fmt::format("{} is {}, and no filesystem of it is mounted that could be frozen",
+                        device.number == candidate.block.number ? "it" : printable(device.name()), to_text(users)),
+                    "end that for the moment of the attach")
+                    .as(users.passing() ? Fault::in_use : Fault::failed);
+        }
         return 0;
     });
 }

@@ -329,6 +329,9 @@ int run_mirror(const Arguments& arguments)
 {
     arguments.require_objects(1, 2);
     require_sense(arguments);
+    {
+        const Change mended(arguments); // before the first look, which waits for what a dead command has left suspended
+    }
     Mirror mirror(arguments);
     if (arguments.has("swap")) {
         if (mirror.was_swapped())

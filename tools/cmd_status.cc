@@ -58,8 +58,12 @@ Block block_of(const Machine& machine, const OriginState& origin)
     add(block, "device", "device", printable(origin.device().text()));
     add(block, "number", "number", origin.number().text());
     add(block, "via", "via", origin.live ? "hook" : "table");
-    add(block, "state", "state", origin.status.state);
-    add(block, "inactive_table", "inactive table", origin.inactive.empty() ? "" : "yes");
+    // By the hook the device has a table of its own, which others suspend and load.
+    const DeviceState* live = origin.live ? machine.find_device(origin.number()) : nullptr;
+    const bool suspended = live != nullptr && live->info.suspended;
+    const bool loaded = !origin.inactive.empty() || (live != nullptr && live->info.inactive_table);
+    add(block, "state", "state", suspended ? INTERPOSE_STATE_SUSPENDED : origin.status.state);
+    add(block, "inactive_table", "inactive table", loaded ? "yes" : "");
     add_size(block, "size", "size", length(origin.table));
     add_size(block, "chunk_size", "chunk", origin.line.chunk);
     add(block, "origin_uuid", "origin", origin.line.origin.text());

@@ -69,8 +69,25 @@ void add_store(Problems& found, const Machine& machine, const OriginState& origi
         say(fmt::format("its store {} is full", name), "dmsnap remove snapshots that have served");
 }
 
+/// A live device of device-mapper's, whose table is none of dmsnap's.
+void add_live(Problems& found, const Machine& machine, const BlockDevice& live)
+{
+    const DeviceState* device = machine.find_device(live.number);
+    if (device == nullptr)
+        return;
+    const std::string name = shell_word(device->name().text());
+    if (device->info.suspended)
+        found.push_back(
+            {live.name(), "it is suspended", fmt::format("dmsetup resume {}, once you know who suspended it", name)});
+    if (device->info.inactive_table)
+        found.push_back({live.name(), "somebody has loaded another table for it that is not active yet",
+            fmt::format("dmsetup clear {}, once you know whose it is", name)});
+}
+
 void add_origin(Problems& found, const Machine& machine, const OriginState& origin)
 {
+    if (origin.live)
+        add_live(found, machine, *origin.live);
     if (!origin.status.details) {
         found.push_back({origin.device().text(), "its module " + other_interface(origin.status.interface),
             which_to_upgrade(origin.status.interface)});
@@ -105,8 +122,10 @@ void add_origin(Problems& found, const Machine& machine, const OriginState& orig
         add_store(found, machine, origin, *store);
 }
 
-void add_endpoint(Problems& found, const EndpointState& endpoint)
+void add_endpoint(Problems& found, const Machine& machine, const EndpointState& endpoint)
 {
+    if (endpoint.live)
+        add_live(found, machine, *endpoint.live);
     const auto mirror = mirror_of(endpoint);
     const std::string device = endpoint.device().text();
     if (mirror && mirror->stuck())
@@ -162,7 +181,7 @@ Problems find_problems(const Machine& machine, const OriginState* only)
     for (const OriginState& origin : machine.origins)
         add_origin(all, machine, origin);
     for (const EndpointState& endpoint : machine.endpoints)
-        add_endpoint(all, endpoint);
+        add_endpoint(all, machine, endpoint);
     for (const OriginState& gone : machine.gone)
         add_gone(all, gone);
     Recovery recovery = plan_recover(machine);

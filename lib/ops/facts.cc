@@ -73,6 +73,11 @@ const DeviceState* Machine::find_device(std::string_view uuid) const
     return find_or_null(devices, [&](const DeviceState& device) { return device.info.uuid == uuid; });
 }
 
+const DeviceState* Machine::find_device(DeviceNumber number) const
+{
+    return find_or_null(devices, [&](const DeviceState& device) { return device.info.number == number; });
+}
+
 const StoreState* Machine::find_store(const Uuid& store) const
 {
     return find_or_null(stores, [&](const StoreState& s) { return s.status.store == store; });

@@ -150,6 +150,7 @@ struct Machine {
     const Error* why_unread(const DmName& name) const;
     /// By its device-mapper uuid.
     const DeviceState* find_device(std::string_view uuid) const;
+    const DeviceState* find_device(DeviceNumber number) const;
     const StoreState* find_store(const Uuid& store) const;
     /// The active store on a device.
     const StoreState* find_store_on(DeviceNumber device) const;

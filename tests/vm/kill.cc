@@ -41,7 +41,7 @@ Arguments strace(const Arguments& options, const Arguments& verb)
     return command;
 }
 
-/// The ioctls of a verb: whether each changes something.
+/// The ioctls of a verb, but for those of a child, which strace counts apart: whether each changes something.
 std::vector<bool> ioctls_of(const Arguments& verb)
 {
     static const std::regex changing(
@@ -49,8 +49,9 @@ std::vector<bool> ioctls_of(const Arguments& verb)
     must(strace({"-e", "trace=ioctl"}, verb));
     std::vector<bool> found;
     const std::string trace = must({"cat", "/tmp/kill-trace"});
+    const std::string_view tool = words(trace).at(0); // its number
     for (const std::string_view line : lines(trace))
-        if (line.find("ioctl(") != std::string_view::npos)
+        if (line.starts_with(tool) && line.find("ioctl(") != std::string_view::npos)
             found.push_back(std::regex_search(line.begin(), line.end(), changing));
     return found;
 }
@@ -241,8 +242,10 @@ private:
         longest_ = std::max(longest_, waited);
         CHECK(waited <= allowed_);
 
-        const Result recovered = run_tool({"recover"});
-        INFO("recover: " << recovered.out << recovered.err);
+        // Whatever changes something mends first: here, what has nothing to do itself.
+        const Arguments next = kills_ % 2 == 0 ? Arguments{"recover"} : Arguments{"detach", target_name};
+        const Result recovered = run_tool(next);
+        INFO(next.front() << ": " << recovered.out << recovered.err);
         CHECK(recovered.status == 0);
         const std::string now = lasting_state();
         if (now != before || !what.dead.empty())

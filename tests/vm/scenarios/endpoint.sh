@@ -80,6 +80,11 @@ refused 5 "it carries something" dmsnap attach --table /tmp/table "$part"
 refused 5 "No such file" dmsnap attach --table /tmp/none "$part"
 refused 3 "no sense with --table" dmsnap attach --table /tmp/table --via hook "$part"
 [ "$(state)" = "$before" ]
+echo "0 $(blockdev --getsz "$disk") mirror core 1 1024 2 @base@ 0 $other 0" >/tmp/table
+exec 7<>"${disk}2"
+refused 5 "${disk#/dev/}2 is open in" dmsnap attach --yes --table /tmp/table "$disk"
+exec 7<&-
+[ "$(state)" = "$before" ]
 
 echo "== a mirror in its place"
 table="0 $length mirror core 1 1024 2 @base@ 0 $other 0"

@@ -131,6 +131,15 @@ flock /run/lock/lvm/V_vg sleep 3 &
 while flock -n /run/lock/lvm/V_vg true; do :; done
 expect 0 'waiting for LVM' dmsnap attach vg/lv
 wait
+dmsetup load vg-lv --table "$(dmsetup table vg-lv)"
+expect 5 'vg-lv: somebody has loaded another table' dmsnap check vg/lv
+expect 0 'inactive table +yes' dmsnap status vg/lv
+dmsetup clear vg-lv
+dmsetup suspend vg-lv
+expect 5 'vg-lv: it is suspended' dmsnap check vg/lv
+expect 0 'state +suspended' dmsnap status vg/lv
+dmsetup resume vg-lv
+expect 0 '^$' dmsnap check vg/lv
 dmsnap detach vg/lv
 dmsetup load vg-lv --table "$(dmsetup table vg-lv | sed "s/linear \([^ ]*\) \([^ ]*\)/interpose \1 \2 $uuid 32/")"
 flock --no-fork /run/lock/lvm/V_vg sleep 60 &
