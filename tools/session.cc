@@ -69,7 +69,7 @@ bool same_device(const BlockDevice& a, const BlockDevice& b)
 Candidate read_live(Dm& dm, const BlockDevice& block, Via via)
 {
     Candidate candidate = read_candidate(dm, block);
-    read_use(candidate, may_use_hook(candidate, via));
+    read_use(dm, candidate, may_use_hook(candidate, via));
     return candidate;
 }
 

@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fmt/format.h>
+#include <functional>
 #include <iterator>
 #include <system_error>
 
@@ -212,18 +213,36 @@ std::vector<BlockDevice> with_partitions(const BlockDevice& block, const std::ve
     return areas;
 }
 
-/// Whether a device-mapper device of such a uuid sits directly on one of these, or on the disk of one.
-bool is_below(const std::vector<BlockDevice>& areas, std::string_view uuid_begins, const Roots& roots)
+/// Whether such a device sits directly on one of these.
+bool is_below(
+    const std::vector<BlockDevice>& areas, const std::function<bool(const BlockDevice&)>& is_such, const Roots& roots)
 {
-    const auto has_it = [&](const BlockDevice& area) {
-        const auto above = directly_above(area, roots);
-        return std::any_of(above.begin(), above.end(),
-            [&](const BlockDevice& upper) { return upper.dm_uuid.starts_with(uuid_begins); });
-    };
     return std::any_of(areas.begin(), areas.end(), [&](const BlockDevice& area) {
-        const auto disk = area.disk ? find_block_device(*area.disk, roots) : std::nullopt;
-        return has_it(area) || (disk && uuid_begins == "mpath-" && has_it(*disk));
+        const auto above = directly_above(area, roots);
+        return std::any_of(above.begin(), above.end(), is_such);
     });
+}
+
+/// Whether its table takes requests and sends them on, whatever made it.
+bool is_multipath(Dm& dm, const BlockDevice& device)
+{
+    if (!device.is_dm())
+        return false;
+    const auto state = read_device(dm, DmName(device.dm_name));
+    return state && std::any_of(state->table.begin(), state->table.end(), [](const TableLine& line) {
+        const auto* other = std::get_if<OtherTarget>(&line.target);
+        return other != nullptr && other->type == "multipath";
+    });
+}
+
+/// Whether one of these, or the disk of one, is a path of a multipath device.
+bool has_path(Dm& dm, std::vector<BlockDevice> areas, const Roots& roots)
+{
+    for (std::size_t i = 0, count = areas.size(); i < count; ++i)
+        if (auto disk = areas[i].disk ? find_block_device(*areas[i].disk, roots) : std::nullopt)
+            areas.push_back(std::move(*disk));
+    return is_below(
+        areas, [&](const BlockDevice& upper) { return is_multipath(dm, upper); }, roots);
 }
 
 /// Whether a read of it would.
@@ -414,7 +433,7 @@ Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots)
     return candidate;
 }
 
-void read_use(Candidate& candidate, bool for_hook, const Roots& roots)
+void read_use(Dm& dm, Candidate& candidate, bool for_hook, const Roots& roots)
 {
     const BlockDevice& block = candidate.block;
     candidate.freeze = read_freeze_facts(block, roots);
@@ -424,11 +443,12 @@ void read_use(Candidate& candidate, bool for_hook, const Roots& roots)
     candidate.swap = is_swap(block, roots) || std::any_of(above.begin(), above.end(),
                                                   [&](const BlockDevice& upper) { return is_swap(upper, roots); });
     const std::vector<BlockDevice> areas = with_partitions(block, above);
-    candidate.multipath = is_below(areas, "mpath-", roots);
+    candidate.multipath = has_path(dm, areas, roots);
     candidate.write_limit = find_write_limit(block, roots);
     candidate.uncounted = !counts_writes(block, roots);
     candidate.physical_volume =
-        is_below(areas, "LVM-", roots) ||
+        is_below(
+            areas, [](const BlockDevice& upper) { return upper.dm_uuid.starts_with("LVM-"); }, roots) ||
         (!waits_for_resume(block, roots) &&
             std::any_of(areas.begin(), areas.end(), [&](const BlockDevice& area) { return has_label(area, roots); }));
 }

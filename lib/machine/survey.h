@@ -19,7 +19,7 @@ Machine survey(Dm& dm, const Roots& roots = {});
 Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots = {});
 /// The filesystems on it, and whether the kernel swaps to it; and for the hook what else it is a part of, for which the
 /// device itself is read, unless that would be to wait for somebody's resume.
-void read_use(Candidate& candidate, bool for_hook, const Roots& roots = {});
+void read_use(Dm& dm, Candidate& candidate, bool for_hook, const Roots& roots = {});
 
 /// What the udev rule wants to know of an image.
 struct ImageNames {

@@ -370,7 +370,8 @@ Attachment attachment_by_hook(
     };
     if (!candidate.freeze.mount_points.empty())
         plan.push_back(SyncFilesystems{candidate.freeze.mount_points});
-    plan.push_back(Hook{top, candidate.block.name(), HookMessage{deadline, candidate.freeze.devices}});
+    plan.push_back(
+        Hook{top, candidate.block.name(), HookMessage{deadline, candidate.freeze.devices}, candidate.write_limit});
     return {top, line.origin, line.chunk, size, std::move(plan)};
 }
 

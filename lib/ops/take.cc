@@ -269,6 +269,7 @@ Take take_of(const std::vector<Taker>& takers, const std::vector<Attachment>& at
     for (std::size_t i = 0; i < takers.size(); ++i) {
         take.names.push_back(attachments[i].name);
         take.devices.push_back(takers[i].candidate.block.name());
+        take.write_limits.push_back(takers[i].candidate.write_limit);
         take.message.members.push_back({attachments[i].origin, takers[i].point, takers[i].candidate.freeze.devices});
     }
     return take;

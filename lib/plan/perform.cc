@@ -237,6 +237,20 @@ void perform(const Remove& step, Execution& run)
 std::chrono::milliseconds deadline_of(const Hook& step) { return step.message.deadline; }
 std::chrono::milliseconds deadline_of(const Redirect& step) { return step.deadline; }
 
+std::string write_limit_of(const Hook& step) { return step.write_limit; }
+std::string write_limit_of(const Redirect&) { return {}; }
+
+/// ", the control group /batch limiting writes to sda1"
+std::string limiting(const std::string& group, const std::string& device)
+{
+    return group.empty() ? "" : fmt::format(", the control group {} limiting writes to {}", printable(group), device);
+}
+
+std::string too_slow(std::chrono::milliseconds deadline)
+{
+    return fmt::format("freezing and waiting for writes under way took longer than {} ms", deadline.count());
+}
+
 /// What an errno value means as an answer to "hook" or "redirect".
 template <typename HookStep> Error explained_hook(const Error& error, const HookStep& step)
 {
@@ -256,8 +270,7 @@ template <typename HookStep> Error explained_hook(const Error& error, const Hook
         return because(
             "meanwhile somebody suspended dmsnap's private devices for it, or a write went over its border", "again");
     case ETIMEDOUT:
-        return because(
-            fmt::format("freezing and waiting for writes under way took longer than {} ms", deadline_of(step).count()),
+        return because(too_slow(deadline_of(step)) + limiting(write_limit_of(step), step.live),
             "--deadline SECONDS, or again when there is less to write");
     case ECANCELED:
         return because(
@@ -363,10 +376,12 @@ Error explained(const Error& error, const Take& step)
     switch (error.number()) {
     case EEXIST: return because("another point has that name", "another name");
     case ENXIO: return because("a device is attached no more", "dmsnap status, which shows what is");
-    case ETIMEDOUT:
-        return because(
-            fmt::format("freezing and waiting for writes under way took longer than {} ms", take.deadline.count()),
-            "--deadline SECONDS, or again when there is less to write");
+    case ETIMEDOUT: {
+        std::string reason = too_slow(take.deadline);
+        for (std::size_t i = 0; i < step.write_limits.size(); ++i)
+            reason += limiting(step.write_limits[i], step.devices[i]);
+        return because(std::move(reason), "--deadline SECONDS, or again when there is less to write");
+    }
     case ENODEV: return because("it has no store", "--store STORE");
     case ENOLINK: return because("the hook does not see its live device", "dmsnap recover");
     case EIO: return because("its store has failed", "another store");

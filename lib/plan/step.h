@@ -104,6 +104,7 @@ struct Hook {
     DmName name;
     std::string live; ///< what users call it
     HookMessage message;
+    std::string write_limit = {}; ///< the control group that holds its writes back; empty if none does
     bool operator==(const Hook&) const = default;
 };
 
@@ -160,6 +161,7 @@ struct Take {
     std::vector<DmName> names;        ///< of the devices that take messages, as the message's members
     std::vector<std::string> devices; ///< what users call them
     TakeMessage message;
+    std::vector<std::string> write_limits = {}; ///< as of a Hook, one a device
     bool operator==(const Take&) const = default;
 };
 

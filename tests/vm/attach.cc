@@ -170,5 +170,6 @@ TEST_CASE("what cannot be attached is refused and left as it is", "[refused-targ
         require_target("multipath");
         const auto origin = multipath_origin(64_MiB);
         check_refused(origin->device(), "multipath", "what lies on it", "table");
+        check_refused(origin_disk(), "one path of a multipath device", "the multipath device", "hook");
     }
 }

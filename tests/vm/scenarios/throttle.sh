@@ -79,7 +79,7 @@ limit 524288
 before=$(written)
 write_slowly 0x22
 if said=$(dmsnap create -n s1 --store "$DMSNAP_TEST_STORE" --deadline 1 "${disk}1" 2>&1); then exit 1; fi
-grep -q 'took longer than 1000 ms' <<<"$said"
+grep -q 'took longer than 1000 ms, the control group /dmsnap-test limiting writes to' <<<"$said"
 kill -0 "$load"
 dmsnap create -n s1 --store "$DMSNAP_TEST_STORE" --deadline 60 "${disk}1"
 wait "$load"
