@@ -241,8 +241,8 @@ bool has_path(Dm& dm, std::vector<BlockDevice> areas, const Roots& roots)
     for (std::size_t i = 0, count = areas.size(); i < count; ++i)
         if (auto disk = areas[i].disk ? find_block_device(*areas[i].disk, roots) : std::nullopt)
             areas.push_back(std::move(*disk));
-    return is_below(
-        areas, [&](const BlockDevice& upper) { return is_multipath(dm, upper); }, roots);
+    const auto sends_on = [&](const BlockDevice& upper) { return is_multipath(dm, upper); };
+    return is_below(areas, sends_on, roots);
 }
 
 /// Whether a read of it would.
