@@ -142,7 +142,7 @@ die() {
 }
 to_attach=$(ioctls "$attach")
 to_detach=$(ioctls "$detach")
-for _ in $(seq 1 $((4 * ${ROUNDS_kill_points:?}))); do
+for _ in $(seq 1 $((5 * ${ROUNDS_kill_points:?} - 4))); do
     die "$attach" $((RANDOM % to_attach + 1))
     udevadm settle
     if [ "$(state)" = "$before" ]; then $attach; else dmsnap status "$part" | grep mirror; fi

@@ -219,7 +219,7 @@ to_wait=$(ioctls "$wait")
 to_split=$(ioctls "$split")
 [ "$(state)" = "$before" ]
 died=0
-for _ in $(seq 1 $((3 * ${ROUNDS_kill_points:?}))); do
+for _ in $(seq 1 $((4 * ${ROUNDS_kill_points:?} - 3))); do
     die "$begin" $((RANDOM % to_begin + 1))
     if [ "$(state)" = "$before" ]; then $begin; fi
     [ -z "$(signatures "$other")" ]
@@ -235,7 +235,7 @@ for _ in $(seq 1 $((3 * ${ROUNDS_kill_points:?}))); do
     fi
     [ "$(state)" = "$before" ]
 done
-[ $died -gt 2 ]
+[ $died -gt 0 ]
 if [ "$(state)" = "$before" ]; then timeout 200 dmsnap mirror --yes --swap "$part" "$other"; fi
 runs_elsewhere
 [ -z "$(signatures /dev/mapper/dmsnap-base-*)" ]
