@@ -9,6 +9,7 @@
 #include "world/mounts.h"
 #include "world/signature.h"
 #include "world/store_header.h"
+#include "world/tracing.h"
 
 #include <ctime>
 #include <fcntl.h>
@@ -45,6 +46,8 @@ void LocalHost::sync_filesystems(const std::vector<std::string>& mount_points)
 {
     dmsnap::sync_filesystems(mount_points);
 }
+
+Obstacle LocalHost::tracing_obstacle() { return dmsnap::tracing_obstacle(); }
 
 void LocalHost::make_link(const std::string& path, const DmName& device)
 {

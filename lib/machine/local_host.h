@@ -13,6 +13,7 @@ public:
     void blank_ends(const Blank& blank) override;
     void erase_signatures(const std::string& path) override;
     void sync_filesystems(const std::vector<std::string>& mount_points) override;
+    Obstacle tracing_obstacle() override;
     void make_link(const std::string& path, const DmName& device) override;
     void remove_link(const std::string& path) override;
 };

@@ -32,6 +32,12 @@ struct Blank {
     bool operator==(const Blank&) const = default;
 };
 
+/// Why something cannot be, as a sentence, and what to do about it.
+struct Obstacle {
+    std::string reason;
+    std::string next_step;
+};
+
 /// What a plan needs of the machine besides device-mapper.  All of it throws Error.
 class Host {
 public:
@@ -44,6 +50,8 @@ public:
     virtual void erase_signatures(const std::string& path) = 0;
     /// syncfs() on each; mount points that have gone meanwhile are left out.
     virtual void sync_filesystems(const std::vector<std::string>& mount_points) = 0;
+    /// Why the kernel's function tracing cannot be had.
+    virtual Obstacle tracing_obstacle() = 0;
     /// A symbolic link to a device-mapper device, with the folders above it.
     virtual void make_link(const std::string& path, const DmName& device) = 0;
     /// No error if it is not there; the folder goes with its last link.

@@ -252,18 +252,17 @@ std::string too_slow(std::chrono::milliseconds deadline)
 }
 
 /// What an errno value means as an answer to "hook" or "redirect".
-template <typename HookStep> Error explained_hook(const Error& error, const HookStep& step)
+template <typename HookStep> Error explained_hook(const Error& error, const HookStep& step, Host& host)
 {
     const auto because = [&](std::string reason, std::string next_step) {
         return Error(step.live, "attach", std::move(reason), std::move(next_step));
     };
     switch (error.number()) {
-    case EOPNOTSUPP:
-        return because(
-            "the kernel's function tracing cannot be had: it is not built in (CONFIG_DYNAMIC_FTRACE), kernel.ftrace_enabled "
-            "is 0, or the kernel is PREEMPT_RT",
-            std::is_same_v<HookStep, Hook> ? "sysctl kernel.ftrace_enabled=1, or --via table if the device has one"
-                                           : "sysctl kernel.ftrace_enabled=1");
+    case EOPNOTSUPP: {
+        const Obstacle obstacle = host.tracing_obstacle();
+        return because("the kernel's function tracing cannot be had: " + obstacle.reason,
+            obstacle.next_step + (std::is_same_v<HookStep, Hook> ? ", or --via table if the device has one" : ""));
+    }
     case EBUSY: return because("a part of it is attached already", "dmsnap status, which shows what is");
     case ENODEV: return because("it is gone", "lsblk, which shows what is there");
     case ESTALE:
@@ -284,7 +283,7 @@ void perform(const Hook& step, Execution& run)
     try {
         run.dm.message(step.name, step.message);
     } catch (const Error& error) {
-        throw explained_hook(error, step);
+        throw explained_hook(error, step, run.host);
     }
 }
 
@@ -293,7 +292,7 @@ void perform(const Redirect& step, Execution& run)
     try {
         run.dm.message(step.name, RedirectMessage{resolved(step.endpoint, run), step.deadline, step.freeze});
     } catch (const Error& error) {
-        throw explained_hook(error, step);
+        throw explained_hook(error, step, run.host);
     }
 }
 

@@ -703,6 +703,7 @@ public:
     {
         trouble_.during("sync", [] {});
     }
+    Obstacle tracing_obstacle() override { return {"it is switched off", "switch it on"}; }
     void make_link(const std::string& path, const DmName&) override
     {
         trouble_.during(path, [&] { links.insert(path); });

@@ -7,6 +7,7 @@
 #include "world/mounts.h"
 #include "world/stack.h"
 #include "world/throttle.h"
+#include "world/tracing.h"
 #include "world/users.h"
 #include "world_tree.h"
 
@@ -347,4 +348,18 @@ TEST_CASE("no more processes are named than anyone would read", "[unit]")
     for (int pid = 100; pid < 120; ++pid)
         server.open_by(pid, "many", "dm-2");
     CHECK(find_users(server.device("crypt"), server.roots()).processes.size() == processes_named_max);
+}
+
+TEST_CASE("what keeps the hook from the kernel's function tracing is named", "[unit]")
+{
+    const FakeMachine machine;
+    const auto proc = machine.roots().proc / "sys/kernel/ftrace_enabled";
+    const auto reason = [&] { return tracing_obstacle(machine.roots()).reason; };
+    CHECK(reason().find("without CONFIG_FUNCTION_TRACER") != std::string::npos);
+    test::write_file(proc, "0\n");
+    CHECK(reason() == "kernel.ftrace_enabled is 0");
+    test::write_file(proc, "1\n");
+    CHECK(reason().find("CONFIG_DYNAMIC_FTRACE_WITH_ARGS") != std::string::npos);
+    test::write_file(machine.roots().sys / "kernel/realtime", "1\n");
+    CHECK(reason().find("PREEMPT_RT") != std::string::npos);
 }

@@ -104,7 +104,7 @@ dmsnap detach "${disk}1"
 echo "== and where it is off, attach says so"
 sysctl -w kernel.ftrace_enabled=0
 if said=$(dmsnap attach "${disk}1" 2>&1); then exit 1; fi
-grep -q 'kernel.ftrace_enabled is 0' <<<"$said"
+grep -q 'cannot be had: kernel.ftrace_enabled is 0' <<<"$said"
 [ "$(dmsetup ls)" = "No devices found" ]
 sysctl -w kernel.ftrace_enabled=1
 dmsnap attach "${disk}1"
