@@ -153,6 +153,18 @@ protected:
     void detach() const { try_to({"dmsnap", "detach", "--force", "--yes", path()}); }
 };
 
+/// All of a disk, however large.
+class DiskOrigin : public PlainOrigin {
+public:
+    explicit DiskOrigin(std::string path) : path_(std::move(path)) {}
+    ~DiskOrigin() override { detach(); }
+
+    std::string path() const override { return path_; }
+
+private:
+    std::string path_;
+};
+
 class PartitionOrigin : public PlainOrigin {
 public:
     PartitionOrigin(std::string disk, Bytes size) : disk_(std::move(disk))
@@ -278,6 +290,7 @@ const Kind all_kinds[] = {
     {"crypt", [](Bytes size) { return crypt_origin(size, Key::in_table); }},
     // by the hook
     {"partition", [](Bytes size) { return std::make_unique<PartitionOrigin>(origin_disk(), size); }},
+    {"disk", [](Bytes) { return std::make_unique<DiskOrigin>(nvme_disk()); }},
     {"nvme", [](Bytes size) { return std::make_unique<PartitionOrigin>(nvme_disk(), size); }},
     {"scsi-4k", [](Bytes size) { return std::make_unique<ScsiOrigin>(size); }},
     {"md-raid0", [](Bytes size) { return md_origin("0", 2, 2, size); }},

@@ -69,6 +69,13 @@ copied() {
     dd if="$disk$1" of="$copy" bs=1M iflag=direct oflag=direct status=none
 }
 
+# traffic DEVICE...: the sectors that they have read and written.
+traffic() {
+    local device
+    for device in "$@"; do cat "/sys/class/block/$(basename "$(readlink -f "$device")")/stat"; done |
+        awk '{ sectors += $3 + $7 } END { print sectors }'
+}
+
 echo "== a store"
 dmsetup create plain --table "0 65536 linear $copy 2097152"
 dmsnap create -n keep --store "$DMSNAP_TEST_STORE" plain
@@ -83,6 +90,12 @@ fio --name=load --directory=/mnt --size=24m --rw=randrw --bsrange=4k-64k --verif
     --direct=1 --ioengine=libaio --iodepth=8 --time_based --runtime=600 --output=/tmp/fio &
 load=$!
 hook 1 "$(number "${disk}1")"
+udevadm settle
+private=$(traffic /dev/mapper/hook-top-1 /dev/mapper/hook-base-1)
+live=$(traffic "${disk}1")
+sleep 2
+[ "$(traffic "${disk}1")" -gt "$live" ]
+[ "$(traffic /dev/mapper/hook-top-1 /dev/mapper/hook-base-1)" = "$private" ] # nothing has to wait
 if dmsetup remove hook-top-1; then exit 1; fi
 dmsetup message hook-top-1 0 store "$store"
 fsfreeze -f /mnt

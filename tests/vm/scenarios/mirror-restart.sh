@@ -41,7 +41,7 @@ fi
 old=$(root)
 mkdir "$notes"
 echo "$old" >"$notes/root"
-(cd /usr && find . -xdev -type f -size -200k -print0 | sort -z | xargs -0 sha256sum) >"$notes/usr"
+(cd /usr && find . -xdev -type f -print0 | sort -z | xargs -0 sha256sum) >"$notes/usr"
 
 echo "== the root filesystem on another disk"
 refused=0

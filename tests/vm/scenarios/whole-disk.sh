@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # SPDX-FileCopyrightText: 2026 The dmsnap authors
 #
-# A disk with three mounted filesystems is one origin: one point of all of them, one image that has their partitions, also of
-# one that is made while the disk is attached.
+# A disk with three mounted filesystems is one origin: one point of all of them, all frozen, one image that has their partitions;
+# partitions that come, grow and go meanwhile are seen.
 
 set -euo pipefail
 
@@ -61,14 +61,25 @@ dmsnap create -n s1 --store "$DMSNAP_TEST_STORE" "$disk"
 for part in 1 2 3; do fsfreeze --unfreeze /mnt/$part; done
 same
 
-echo "== a partition that comes later"
+# written OFFSET LENGTH: both in bytes, since s1.
+written() {
+    dmsnap changed --since s1 "$disk" >/tmp/changed
+    awk -v from="$1" -v to=$(($1 + $2)) '$1 <= from && to <= $1 + $2 { found = 1 } END { exit !found }' /tmp/changed
+}
+
+echo "== a partition that comes later, grows, and goes"
 sfdisk --quiet --append --force --no-reread "$disk" <<<'size=16MiB' || true # it cannot make the kernel read the table again
 partx --add --nr 4 "$disk"
 udevadm settle
 start=$(($(cat "/sys/class/block/$(basename "$disk")4/start") * 512))
 dd if=/dev/urandom of="${disk}4" bs=1M count=4 oflag=direct status=none
-dmsnap changed --since s1 "$disk" >/tmp/changed
-awk -v from=$start -v to=$((start + (4 << 20))) '$1 <= from && to <= $1 + $2 { found = 1 } END { exit !found }' /tmp/changed
+written $start $((4 << 20))
+resizepart "$disk" 4 $((24 << 11))
+dd if=/dev/urandom of="${disk}4" bs=1M seek=20 count=2 oflag=direct status=none
+written $((start + (20 << 20))) $((2 << 20))
+delpart "$disk" 4
+dd if=/dev/urandom of="$disk" bs=1M seek=$(((start >> 20) + 12)) count=2 oflag=direct status=none
+written $(((start >> 20) + 12 << 20)) $((2 << 20))
 top=$(dmsetup ls --target interpose | cut -f 1)
 timeout 100 sh -c "until [ \"\$(dmsetup status $top | awk '{ print \$17 }')\" -ge 200 ]; do sleep 0.2; done"
 same
@@ -86,6 +97,21 @@ done
 losetup --detach "$loop"
 loop=
 udevadm settle
+
+echo "== a point that dmsnap freezes them for: each is clean in its image (btrfs, which no device can freeze, as always)"
+dmsnap create -n s2 "$disk"
+[ "$(dmsnap list --noheadings -o consistency s2 | tr -d ' ')" = crash ]
+loop=$(losetup --find --show --read-only --partscan "/dev/dmsnap/s2/${disk#/dev/}")
+udevadm settle
+e2fsck -fn "${loop}p1"
+mount -o ro,norecovery,nouuid "${loop}p2" /mnt/image-2 # a freeze leaves its log to be replayed
+[ "$(cat /mnt/image-2/name)" = 2 ]
+umount /mnt/image-2
+btrfs check "${loop}p3"
+losetup --detach "$loop"
+loop=
+udevadm settle
+dmsnap remove s2
 
 echo "== and nobody has noticed"
 for part in 1 2 3; do kill -0 "${load[part - 1]}"; done
