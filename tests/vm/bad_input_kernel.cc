@@ -43,11 +43,11 @@ std::string joined(const std::vector<std::string>& words)
 
 std::string excerpt(const std::string& text) { return shell_word(text.substr(0, 300)); }
 
-/// Sends it to the origin, which must refuse it and be as it was.
-void check_refused(const std::string& text, const std::vector<int>& errors)
+/// Sends it to the origin, or another device, which must refuse it and be as it was.
+void check_refused(const std::string& text, const std::vector<int>& errors, const std::string& device = "test-origin")
 {
     const std::string before = device_mapper_state();
-    const Answer answer = send_message("test-origin", text);
+    const Answer answer = send_message(device, text);
     INFO(excerpt(text) << " -> " << answer.error << " " << answer.text);
     CHECK(std::find(errors.begin(), errors.end(), answer.error) != errors.end());
     CHECK(device_mapper_state() == before);
@@ -303,6 +303,48 @@ TEST_CASE("every byte at every place of a message does no harm", "[bad-input-mes
     Disk(targets.origin().image("s1")).read({0}, buffer.span());
 }
 
+TEST_CASE("messages to a base that make no sense are refused and change nothing", "[bad-input-messages]")
+{
+    must({"modprobe", "dm-interpose"});
+    const std::string live = first_line({"stat", "--format", "%Hr:%Lr", spare_disk()});
+    const DmDevice base("test-base", fmt::format("0 131072 interpose-base {} 0", live));
+    const DmDevice endpoint("test-end", fmt::format("0 131072 linear {} 0", base.path()));
+    const std::string end = first_line({"dmsetup", "info", "-c", "--noheadings", "-o", "major,minor", "test-end"});
+    const auto refuse = [&](const std::string& text, const std::vector<int>& errors = {EINVAL, ERANGE}) {
+        check_refused(text, errors, "test-base");
+    };
+    const std::vector<Good> all = {{{"redirect", end, "1000", "-"}}, {{"direct", "1000"}}};
+    for (const Good& good : all) {
+        auto text = good.words;
+        for (text.pop_back(); !text.empty(); text.pop_back())
+            refuse(joined(text));
+        text = good.words;
+        text.emplace_back("-");
+        refuse(joined(text));
+        text.resize(2000, "-");
+        refuse(joined(text));
+        for (const std::string deadline : {"0", "600001", "4294967296"})
+            refuse(with(good.words, good.words[0] == "direct" ? 1 : 2, deadline));
+    }
+    for (const std::string& number : bad_numbers) {
+        if (number == "+1")
+            continue;
+        refuse(joined({"redirect", number, "1000", "-"}));
+        refuse(joined({"redirect", end, number, "-"}));
+        refuse(joined({"redirect", end, "1000", number}));
+        refuse(joined({"direct", number}));
+    }
+    for (const std::string& device : {live, std::string("4096:0"), std::string(":"), std::string("1:")})
+        refuse(joined({"redirect", device, "1000", "-"}));
+    refuse(joined({"redirect", "0:0", "1000", "-"}), {ENODEV, ENXIO, EINVAL});
+    refuse("take " + some_uuid + " checkpoint x - 1000 -");
+    for (int byte = 1; byte < 256; ++byte)
+        for (std::size_t at = 0; at < all[0].words.size(); ++at)
+            if (send_message("test-base", with(all[0].words, at, std::string(1, static_cast<char>(byte)))).error == 0)
+                CHECK(send_message("test-base", "direct 1000").error == 0); // a deadline of some milliseconds
+    CHECK(must({"dmsetup", "status", "test-base"}).ends_with(" -\n"));
+}
+
 TEST_CASE("table lines that make no sense are refused and change nothing", "[bad-input-lines]")
 {
     const Targets targets;
@@ -367,6 +409,22 @@ TEST_CASE("table lines that make no sense are refused and change nothing", "[bad
     const Line right{0, 131072, INTERPOSE_TARGET_IMAGE, joined({origin, generation, "1"})};
     CHECK(load_line("test-empty", right.start, right.length, right.target, right.arguments) != 0);
     CHECK(right.load("test-empty") == 0);
+    CHECK(clear_device("test-empty") == 0);
+
+    const std::string live = first_line({"stat", "--format", "%Hr:%Lr", base});
+    const auto base_of = [&](const std::string& arguments, std::uint64_t length = 8192) {
+        check_line_refused("test-empty", {0, length, INTERPOSE_TARGET_BASE, arguments});
+    };
+    for (const std::string& text : {std::string(), live, joined({live, "0", "0"}), joined({base, "0"}),
+             std::string("- 0"), std::string("0:0 0"), std::string("4096:0 0"), std::string("1:3 0"),
+             joined({live, "4194304"}), joined({live, "4186113"}), joined({live, "18446744073709551615"})})
+        base_of(text);
+    for (const std::string& start : bad_numbers)
+        if (start != "+1")
+            base_of(joined({live, start}));
+    for (const std::uint64_t length : {std::uint64_t{0}, std::uint64_t{4194305}, ~std::uint64_t{0}})
+        base_of(joined({live, "0"}), length);
+    CHECK(load_line("test-empty", 0, 8192, INTERPOSE_TARGET_BASE, joined({live, "0"})) == 0);
     CHECK(clear_device("test-empty") == 0);
 
     const auto store = [&](const std::string& arguments, std::uint64_t length = 131072) {

@@ -24,7 +24,9 @@ constexpr int failed = 5;
 const std::vector<Arguments> all_verbs = {{"attach", "test-plain"}, {"detach", "test-origin"},
     {"create", "-n", "x", "test-origin"}, {"checkpoint", "-n", "x", "test-origin"}, {"remove", "s1"},
     {"rename", "s1", "x"}, {"change", "--addtag", "t", "s1"}, {"changed", "--since", "s1", "test-origin"}, {"list"},
-    {"status"}, {"status", "test-origin"}, {"check"}, {"recover"}};
+    {"status"}, {"status", "test-origin"}, {"check"}, {"recover"}, {"clone", "test-plain", "test-small"},
+    {"mirror", "test-plain", "test-small"}, {"attach", "--table", "/dev/null", "test-plain"},
+    {"create", "-n", "x", "test-origin", "test-plain"}, {"checkpoint", "-n", "x", "test-origin", "test-plain"}};
 
 bool changes_something(const Arguments& verb)
 {

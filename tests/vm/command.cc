@@ -107,6 +107,12 @@ std::string must(const Arguments& command, std::string_view input)
     return std::move(result.out);
 }
 
+std::string first_line(const Arguments& command)
+{
+    const std::string text = must(command);
+    return text.substr(0, text.find('\n'));
+}
+
 void try_to(const Arguments& command) noexcept
 {
     try {

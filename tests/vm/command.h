@@ -22,6 +22,8 @@ struct Result {
 Result run(const Arguments& command, std::string_view input = {});
 /// What it prints; throws with all it said unless it exits with 0.
 std::string must(const Arguments& command, std::string_view input = {});
+/// The first line of that.
+std::string first_line(const Arguments& command);
 /// `run`, but for cleaning up: says nothing and never throws.
 void try_to(const Arguments& command) noexcept;
 

@@ -121,13 +121,6 @@ bool stack_has(int pid, const std::string& function)
     return run({"grep", "-q", function, fmt::format("/proc/{}/stack", pid)}).status == 0;
 }
 
-/// The first line that a command prints.
-std::string first_line(const Arguments& command)
-{
-    const std::string text = must(command);
-    return text.substr(0, text.find('\n'));
-}
-
 /// Whether an ext4 on this device is as after a power cut, not as a freeze leaves it.
 bool needs_replay(const std::string& device)
 {

@@ -142,11 +142,18 @@ die() {
 }
 to_attach=$(ioctls "$attach")
 to_detach=$(ioctls "$detach")
-for _ in $(seq 1 $((5 * ${ROUNDS_kill_points:?} - 4))); do
-    die "$attach" $((RANDOM % to_attach + 1))
+# Full rounds: at each of them.
+rounds=1
+if [ "${ROUNDS_kill_points:?}" -gt 1 ]; then rounds=$((to_attach > to_detach ? to_attach : to_detach)); fi
+# at ROUND COUNT: that one of so many, or one by lot.
+at() {
+    if [ $rounds -gt 1 ] && [ "$1" -le "$2" ]; then echo "$1"; else echo $((RANDOM % $2 + 1)); fi
+}
+for round in $(seq 1 $rounds); do
+    die "$attach" "$(at "$round" "$to_attach")"
     udevadm settle
     if [ "$(state)" = "$before" ]; then $attach; else dmsnap status "$part" | grep mirror; fi
-    die "$detach" $((RANDOM % to_detach + 1))
+    die "$detach" "$(at "$round" "$to_detach")"
     udevadm settle
     if [ "$(state)" != "$before" ]; then $detach; fi
     udevadm settle

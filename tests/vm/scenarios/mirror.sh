@@ -210,6 +210,20 @@ die() {
     [ "$(dmsnap check)" = "" ]
     udevadm settle
 }
+# Back from the other device, which has all of it.
+back() {
+    end_load
+    umount /mnt
+    dmsnap detach "$part"
+    mount "$other" /mnt2
+    [ -e /mnt2/alive ]
+    umount /mnt2
+    mkfs.ext4 -q -U "$uuid" "$part"
+    mount "$part" /mnt
+    start_load
+    udevadm settle
+    [ "$(state)" = "$before" ]
+}
 begin="dmsnap mirror --yes --background $part $other"
 wait="dmsnap mirror $part"
 split="dmsnap mirror --split $part"
@@ -219,16 +233,24 @@ to_wait=$(ioctls "$wait")
 to_split=$(ioctls "$split")
 [ "$(state)" = "$before" ]
 died=0
-for _ in $(seq 1 $((4 * ${ROUNDS_kill_points:?} - 3))); do
-    die "$begin" $((RANDOM % to_begin + 1))
+# Full rounds: at each of them, but for those of a wait, of which nobody knows how many there are.
+rounds=1
+if [ "${ROUNDS_kill_points:?}" -gt 1 ]; then rounds=$((to_begin > to_split ? to_begin : to_split)); fi
+# at ROUND COUNT: that one of so many, or one by lot.
+at() {
+    if [ $rounds -gt 1 ] && [ "$1" -le "$2" ]; then echo "$1"; else echo $((RANDOM % $2 + 1)); fi
+}
+for round in $(seq 1 $rounds); do
+    die "$begin" "$(at "$round" "$to_begin")"
     if [ "$(state)" = "$before" ]; then $begin; fi
     [ -z "$(signatures "$other")" ]
     die "$wait" $((RANDOM % to_wait + 1))
     $wait
-    die "$split" $((RANDOM % to_split + 1))
+    die "$split" "$(at "$round" "$to_split")"
     if [ "$(state)" != "$before" ]; then
-        die "$swap" $((RANDOM % to_split + 1))
-        if runs_elsewhere; then break; fi
+        die "$swap" "$(at "$round" "$to_split")"
+        if runs_elsewhere; then back; fi
+        if [ "$(state)" = "$before" ]; then continue; fi
         $split
     else
         [ -n "$(signatures "$other")" ] # split off
@@ -236,22 +258,42 @@ for _ in $(seq 1 $((4 * ${ROUNDS_kill_points:?} - 3))); do
     [ "$(state)" = "$before" ]
 done
 [ $died -gt 0 ]
-if [ "$(state)" = "$before" ]; then timeout 200 dmsnap mirror --yes --swap "$part" "$other"; fi
+
+echo "== killed while the device is suspended, in full rounds: the child, the tool, or both"
+# die_in COMMAND WHO: who of them is there when a child is.
+die_in() {
+    local child='' tool
+    # shellcheck disable=SC2086  # words
+    $1 2>/tmp/said &
+    tool=$!
+    until child=$(pgrep -P $tool); do kill -0 $tool 2>/dev/null || break; done
+    sleep 0.00$((RANDOM % 10))
+    if [ -n "$child" ]; then
+        if [ "$2" != child ] && kill -KILL $tool 2>/dev/null; then killed=$((killed + 1)); fi
+        if [ "$2" != tool ] && kill -KILL "$child" 2>/dev/null; then killed=$((killed + 1)); fi
+    fi
+    wait $tool || [ "$2" != child ]
+    # With both gone nobody is left to wake it.
+    [ "$2" = both ] || timeout 20 sh -c 'echo alive >/mnt/alive'
+    dmsnap recover
+    timeout 10 sh -c 'echo alive >/mnt/alive && sync --file-system /mnt'
+    [ "$(dmsnap check)" = "" ]
+    udevadm settle
+}
+killed=0
+for _ in $(seq 2 "$ROUNDS_kill_points"); do
+    for who in child tool both; do
+        if [ "$(state)" = "$before" ]; then timeout 200 dmsnap mirror --yes "$part" "$other"; fi
+        die_in "$split" $who
+    done
+done
+[ $killed -gt 0 ] || [ "$ROUNDS_kill_points" = 1 ]
+timeout 200 dmsnap mirror --yes --swap "$part" "$other"
 runs_elsewhere
 [ -z "$(signatures /dev/mapper/dmsnap-base-*)" ]
 dmsnap mirror --swap "$part" # is so
 if dmsetup ls | grep -e -leg- -e -meta-; then exit 1; fi
-end_load
-umount /mnt
-dmsnap detach "$part"
-mount "$other" /mnt2
-[ -e /mnt2/alive ]
-umount /mnt2
-mkfs.ext4 -q -U "$uuid" "$part"
-mount "$part" /mnt
-start_load
-udevadm settle
-[ "$(state)" = "$before" ]
+back
 
 echo "== on the other device alone"
 echo moved >/mnt/mark
