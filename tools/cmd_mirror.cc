@@ -167,16 +167,11 @@ public:
     /// Whether it runs on its mirror already; what a command that died has left of that is done.
     bool was_swapped()
     {
-        const Machine before = survey(*start());
-        const EndpointState* endpoint = find(before);
-        auto target = endpoint != nullptr ? serves_in_place(*endpoint) : std::nullopt;
-        if (!target || (arguments_.objects().size() == 2 && resolve(arguments_.objects()[1]).number != *target))
-            return false;
         Change change(arguments_); // mends
         const Machine machine = survey(change.dm());
-        endpoint = find(machine);
-        target = endpoint != nullptr ? serves_in_place(*endpoint) : std::nullopt;
-        if (!target)
+        const EndpointState* endpoint = find(machine);
+        const auto target = endpoint != nullptr ? serves_in_place(*endpoint) : std::nullopt;
+        if (!target || (arguments_.objects().size() == 2 && resolve(arguments_.objects()[1]).number != *target))
             return false;
         device_ = endpoint->device().text();
         if (is_half_swapped(*endpoint))
@@ -329,14 +324,14 @@ int run_mirror(const Arguments& arguments)
 {
     arguments.require_objects(1, 2);
     require_sense(arguments);
-    {
-        const Change mended(arguments); // before the first look, which waits for what a dead command has left suspended
-    }
     Mirror mirror(arguments);
+    // Either mends before the first look, which waits for what a dead command has left suspended.
     if (arguments.has("swap")) {
         if (mirror.was_swapped())
             return exit_done;
         mirror.ask_for_signature();
+    } else {
+        const Change mended(arguments);
     }
     if (arguments.objects().size() == 2 && !mirror.begin(arguments.objects()[1])) {
         print(fmt::format("# wait until it is in sync, then copy the ends of the target{}\n",

@@ -49,7 +49,7 @@ std::vector<bool> ioctls_of(const Arguments& verb)
     must(strace({"-e", "trace=ioctl"}, verb));
     std::vector<bool> found;
     const std::string trace = must({"cat", "/tmp/kill-trace"});
-    const std::string_view tool = words(trace).at(0); // its number
+    const std::string tool = fmt::format("{} ", words(trace).at(0)); // its number
     for (const std::string_view line : lines(trace))
         if (line.starts_with(tool) && line.find("ioctl(") != std::string_view::npos)
             found.push_back(std::regex_search(line.begin(), line.end(), changing));

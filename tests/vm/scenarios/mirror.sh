@@ -257,7 +257,7 @@ for round in $(seq 1 $rounds); do
     fi
     [ "$(state)" = "$before" ]
 done
-[ $died -gt 0 ]
+[ $died -ge $rounds ]
 
 echo "== killed while the device is suspended, in full rounds: the child, the tool, or both"
 # die_in COMMAND WHO: who of them is there when a child is.
