@@ -8,6 +8,14 @@
 #ifndef DM_INTERPOSE_COMPAT_H
 #define DM_INTERPOSE_COMPAT_H
 
+#ifdef INTERPOSE_NO_FTRACE
+#undef CONFIG_FUNCTION_TRACER
+#undef CONFIG_DYNAMIC_FTRACE
+#undef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
+#undef CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS
+#undef CONFIG_DYNAMIC_FTRACE_WITH_REGS
+#endif
+
 #include <linux/blkdev.h>
 #include <linux/device-mapper.h>
 #include <linux/fs.h>
@@ -152,6 +160,7 @@ static inline bool compat_loses_atomic(const struct bio *bio)
 #endif
 }
 
+#ifdef CONFIG_FUNCTION_TRACER
 /* Whether ftrace hands the arguments over to everybody, or only to whoever asks for all registers. */
 #if defined(CONFIG_DYNAMIC_FTRACE_WITH_ARGS) && !defined(INTERPOSE_SAVE_REGS)
 #define COMPAT_FTRACE_WITH_ARGS
@@ -173,6 +182,7 @@ static inline unsigned long compat_ftrace_argument(struct ftrace_regs *fregs, un
 #endif
 }
 #endif
+#endif /* CONFIG_FUNCTION_TRACER */
 
 /*
  * A reader of RCU.  Without preemption is as good as in rcu_read_lock(), and two instructions instead of two calls; but with

@@ -6,10 +6,7 @@
  *   message "hook" -> open devices | freeze | register | drain the gap | thaw -> live
  *   message "unhook", a lost origin -> unregister -> turned writes come back -> free_work -> freed
  *
- * The gap: a write that came before the hook and lands after it was seen by nobody.  interpose_hook_drain() waits for those:
- *   filesystems   frozen meanwhile, so that they have none
- *   tasks         in submit_bio_noacct() already: one grace period of tasks
- *   the queue     frozen once; and the bios that a device without requests has under way, as its statistics count them
+ * Writes that came before the hook and land after it are seen by nobody: interpose_hook_drain() waits for them.
  */
 #include <linux/blk-mq.h>
 #include <linux/delay.h>
@@ -19,10 +16,6 @@
 
 #include "dm-interpose-hook.h"
 
-/* How long interpose_hook_drain() sleeps between two looks. */
-#define DRAIN_PAUSE_MS 5
-/* How many of them in a row must find nothing under way. */
-#define DRAIN_LOOKS 3
 /* How long the suspension of a private device waits for writes that were turned, so that it does not meet them. */
 #define LOSE_WAIT_MS 10000
 /* How long the gate of a hook that was removed stays closed at a time. */
@@ -31,66 +24,6 @@
 DEFINE_MUTEX(interpose_hooks_mutex);
 static atomic_t nr_ending; /* hooks that were retired, and are not freed yet */
 static DECLARE_WAIT_QUEUE_HEAD(none_ending);
-
-/* The gap */
-
-static bool hook_covers(const struct interpose_hook *hook, struct block_device *bdev)
-{
-	sector_t start = bdev->bd_start_sect;
-
-	return start < hook->end && start + bdev_nr_sectors(bdev) > hook->first;
-}
-
-/*
- * Writes that a device without requests has under way, as it counts them itself: on any processor, so any may be negative.
- * One that begins on a processor that was passed and ends on one to come hides another.
- */
-static long writes_in_flight(const struct interpose_hook *hook)
-{
-	struct block_device *bdev;
-	unsigned long index;
-	long writes = 0;
-	int cpu;
-
-	rcu_read_lock();
-	xa_for_each(&hook->disk->part_tbl, index, bdev)
-		for_each_possible_cpu(cpu)
-			if (hook_covers(hook, bdev))
-				writes +=
-					local_read(&per_cpu_ptr(bdev->bd_stats, cpu)->in_flight[1]);
-	rcu_read_unlock();
-	return writes;
-}
-
-/* Waits for those who are inside of the device's submission, and for requests. */
-static int drain_queue(struct request_queue *q, ktime_t deadline)
-{
-	s64 left = max_t(s64, ktime_ms_delta(deadline, ktime_get()), 1);
-	int r;
-
-	blk_freeze_queue_start(q);
-	r = blk_mq_freeze_queue_wait_timeout(q, msecs_to_jiffies(left)) ? 0 : -ETIMEDOUT;
-	blk_mq_unfreeze_queue_nomemrestore(q);
-	return r;
-}
-
-/* Waits for the writes that came before the hook.  Context: the gate is closed, so that no others come; sleeps. */
-int interpose_hook_drain(const struct interpose_hook *hook, ktime_t deadline)
-{
-	struct request_queue *q = hook->disk->queue;
-	int r = drain_queue(q, deadline);
-	unsigned int quiet = 0;
-
-	if (r || queue_is_mq(q))
-		return r;
-	while (quiet < DRAIN_LOOKS) {
-		quiet = writes_in_flight(hook) > 0 ? 0 : quiet + 1;
-		if (ktime_after(ktime_get(), deadline))
-			return -ETIMEDOUT;
-		msleep(DRAIN_PAUSE_MS);
-	}
-	return 0;
-}
 
 /* Hooking */
 
@@ -237,9 +170,14 @@ static int hook_insert_drained(struct interpose_hook *hook, ktime_t deadline)
 	struct interpose_area area;
 	int r;
 
-	interpose_gate_prepare(origin);
 	hook_insert(hook);
 	synchronize_rcu_tasks();
+	r = interpose_hook_drain_tasks(deadline);
+	if (r) {
+		hook_remove(hook);
+		return r;
+	}
+	interpose_gate_prepare(origin);
 	r = interpose_gate_close(origin, deadline);
 	r = r ?: interpose_hook_drain(hook, deadline);
 	/* Whoever began to suspend the base before it was inserted did not find it. */

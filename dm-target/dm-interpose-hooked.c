@@ -8,7 +8,8 @@
  *                                                    +- a write that must wait --> turned to the top device
  *                                                    `- any, of a redirect --> turned to its endpoint
  *
- *   live device <- interpose-base <- top device: interpose, or an endpoint: anything
+ *   live device <- top device: interpose
+ *   live device <- interpose-base <- an endpoint: anything; and what is read of the old data
  *
  * A plain callback: it changes where the bio goes, and nothing of ours stays on a stack.  It is keyed by disk and absolute
  * sectors, so that writes through the disk, a partition, or one that was made later are all seen.
@@ -17,7 +18,6 @@
  * Every write that the hook lets go or turns is wrapped until it ends: the gate counts those that were let go, and users
  * those that were turned, so that the top device stays until the last has come back.  The hook's memory outlives both.
  */
-#include <linux/ftrace.h>
 #include <linux/hash.h>
 #include <linux/mempool.h>
 #include <linux/rculist.h>
@@ -58,7 +58,6 @@ static struct kmem_cache *hooked_cache;
 static mempool_t *hooked_writes;
 static DEFINE_PER_CPU(struct hooked_cpu, hooked_cpus);
 static bio_end_io_t *chain_end_io; /* bio_chain_endio(), which has no name for us */
-static bool callback_possible;
 
 static struct hlist_head *hook_bucket(const struct gendisk *disk)
 {
@@ -210,13 +209,54 @@ static struct bio *chained_to(const struct bio *bio)
 	return bio->bi_end_io == chain_end_io ? bio->bi_private : NULL;
 }
 
-/* Only what a driver splits off is chained to a bio that a base device sent. */
+static void sent_end_io(struct bio *bio)
+{
+	struct interpose_write *write = interpose_bio_write(bio);
+	struct interpose_hook *hook = write->sent;
+
+	bio->bi_end_io = write->end_io;
+	bio->bi_end_io(bio);
+	percpu_ref_put(&hook->users);
+}
+
+/**
+ * interpose_hooked_send() - makes a bio of a top device one of the hook's own, on its way to the live device
+ * Context: map(), or a worker; never sleeps.
+ * Return: false: its origin has no hook.
+ */
+bool interpose_hooked_send(struct interpose_write *write, struct bio *bio)
+{
+	struct interpose_origin *origin = write->ip->origin;
+	struct interpose_hook *hook;
+
+	if (!READ_ONCE(origin->hook))
+		return false;
+	rcu_read_lock();
+	hook = READ_ONCE(origin->hook);
+	if (hook && !percpu_ref_tryget_live_rcu(&hook->users))
+		hook = NULL;
+	rcu_read_unlock();
+	if (!hook)
+		return false;
+	write->sent = hook;
+	write->end_io = bio->bi_end_io;
+	bio->bi_end_io = sent_end_io;
+	bio_set_dev(bio, hook->live);
+	return true;
+}
+
+static bool was_sent(const struct interpose_hook *hook, struct bio *bio)
+{
+	return interpose_base_sent(bio, hook->through) ||
+	       (bio->bi_end_io == sent_end_io && interpose_bio_write(bio)->sent == hook);
+}
+
+/* Only what a driver splits off is chained to a bio that was sent. */
 static bool is_own(const struct interpose_hook *hook, struct bio *bio)
 {
 	struct bio *whole = chained_to(bio);
 
-	return is_wrapped(hook, bio) || interpose_base_sent(bio, hook->through) ||
-	       (whole && interpose_base_sent(whole, hook->through));
+	return is_wrapped(hook, bio) || was_sent(hook, bio) || (whole && was_sent(hook, whole));
 }
 
 static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooked_write *write,
@@ -388,7 +428,7 @@ static bool redirect_bio(struct interpose_hook *hook, struct bio *bio)
 	return true;
 }
 
-static void hook_look(struct bio *bio)
+static void look_at(struct bio *bio)
 {
 	const struct gendisk *disk = bio->bi_bdev->bd_disk;
 	struct interpose_hook *hook;
@@ -412,30 +452,22 @@ static void hook_look(struct bio *bio)
 	}
 }
 
-/* Context: any in which a bio is submitted. */
-static void notrace hook_called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
-				struct ftrace_regs *fregs)
+/**
+ * interpose_hooked_look() - sees a bio before it is submitted; it may go another way after that
+ * Context: any in which a bio is submitted.
+ */
+void notrace interpose_hooked_look(struct bio *bio)
 {
-	struct bio *bio = (struct bio *)compat_ftrace_argument(fregs, 0);
-
 	compat_rcu_enter();
-	hook_look(bio);
+	look_at(bio);
 	compat_rcu_leave();
 }
-
-/* The callback itself */
-
-/* PERMANENT: as long as it is registered, sysctl kernel.ftrace_enabled cannot take it away. */
-static struct ftrace_ops hook_ops = {
-	.func = hook_called,
-	.flags = FTRACE_OPS_FL_PERMANENT | COMPAT_FTRACE_FLAGS,
-};
 
 /* From here on bios are looked at.  Return: 0, -EOPNOTSUPP. */
 int interpose_hooked_watch(void)
 {
 	lockdep_assert_held(&interpose_hooks_mutex);
-	if (!nr_hooks && (!callback_possible || register_ftrace_function(&hook_ops)))
+	if (!nr_hooks && interpose_ftrace_start())
 		return -EOPNOTSUPP;
 	nr_hooks++;
 	return 0;
@@ -445,7 +477,7 @@ void interpose_hooked_unwatch(void)
 {
 	lockdep_assert_held(&interpose_hooks_mutex);
 	if (!--nr_hooks)
-		unregister_ftrace_function(&hook_ops);
+		interpose_ftrace_stop();
 }
 
 /* The registry */
@@ -512,10 +544,7 @@ int __init interpose_hooked_init(void)
 		kmem_cache_destroy(hooked_cache);
 		return -ENOMEM;
 	}
-	/* Once and for all: a filter that is freed cannot be set again on every kernel. */
-	callback_possible =
-		IS_ENABLED(CONFIG_DYNAMIC_FTRACE) && !IS_ENABLED(CONFIG_PREEMPT_RT) &&
-		!ftrace_set_filter_ip(&hook_ops, (unsigned long)submit_bio_noacct, 0, 0);
+	interpose_ftrace_init();
 	return 0;
 }
 
@@ -523,8 +552,7 @@ void interpose_hooked_exit(void)
 {
 	int cpu;
 
-	if (callback_possible)
-		ftrace_free_filter(&hook_ops);
+	interpose_ftrace_exit();
 	for_each_possible_cpu(cpu)
 		hooked_free_spare(per_cpu_ptr(&hooked_cpus, cpu));
 	mempool_destroy(hooked_writes);

@@ -346,6 +346,8 @@ static int message_store(struct interpose *ip, char **args, struct answer *answe
 	mutex_lock(&ip->origin->change);
 	r = interpose_origin_set_store(ip, &uuid);
 	mutex_unlock(&ip->origin->change);
+	if (!r)
+		interpose_origin_event(ip->origin);
 	return r;
 }
 
@@ -359,6 +361,8 @@ static int message_unstore(struct interpose *ip, char **args, struct answer *ans
 	mutex_lock(&ip->origin->change);
 	r = interpose_origin_unset_store(ip->origin);
 	mutex_unlock(&ip->origin->change);
+	if (!r)
+		interpose_origin_event(ip->origin);
 	return r;
 }
 
@@ -399,7 +403,10 @@ static int message_hook(struct interpose *ip, char **args, struct answer *answer
 	struct interpose_hook_request request;
 	int r = interpose_parse_hook(args, &request);
 
-	return r ?: interpose_hook(ip, &request);
+	r = r ?: interpose_hook(ip, &request);
+	if (!r)
+		interpose_origin_event(ip->origin);
+	return r;
 }
 
 /* unhook <deadline ms> */

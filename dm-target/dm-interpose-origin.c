@@ -576,6 +576,7 @@ static void origin_grow(struct interpose_origin *origin, struct interpose *ip)
 	}
 	WRITE_ONCE(origin->length, ip->ti->len);
 	origin->chunks = chunks_in(ip->ti->len, origin->chunk_shift);
+	interpose_origin_event(origin);
 }
 
 static void set_active(struct interpose_origin *origin, struct interpose *ip)

@@ -21,6 +21,11 @@ static int insert_drained(struct interpose_base *base, struct interpose_hook *ho
 
 	interpose_hooked_add(hook);
 	synchronize_rcu_tasks();
+	r = interpose_hook_drain_tasks(deadline);
+	if (r) {
+		interpose_hooked_remove(hook);
+		return r;
+	}
 	interpose_base_hold(base, true);
 	r = interpose_hook_drain(hook, deadline);
 	if (!r && interpose_base_area(hook->through, &area))

@@ -169,8 +169,13 @@ static void interpose_dtr(struct dm_target *ti)
 	kfree(ip);
 }
 
-void interpose_remap(const struct interpose *ip, struct bio *bio)
+/* To the base; or past it, where a hook knows the live device: one layer less, and no table of the base's in the way. */
+void interpose_remap(struct interpose_write *write, struct bio *bio)
 {
+	const struct interpose *ip = write->ip;
+
+	if (interpose_hooked_send(write, bio))
+		return;
 	bio_set_dev(bio, ip->base->bdev);
 	bio->bi_iter.bi_sector += ip->start;
 }
@@ -201,7 +206,7 @@ static int interpose_map(struct dm_target *ti, struct bio *bio)
 		if (r != DM_MAPIO_REMAPPED)
 			return r;
 	}
-	interpose_remap(ip, bio);
+	interpose_remap(write, bio);
 	return DM_MAPIO_REMAPPED;
 }
 

@@ -110,7 +110,7 @@ static void write_submit(struct interpose_write *write)
 {
 	struct bio *bio = interpose_write_bio(write);
 
-	interpose_remap(write->ip, bio);
+	interpose_remap(write, bio);
 	submit_bio_noacct(bio);
 }
 

@@ -186,6 +186,8 @@ struct interpose_write {
 	struct list_head list; /* in origin->waiting or copy->writes */
 	const struct interpose *ip; /* the table it came through, and goes on through */
 	bool counted; /* holds the gate */
+	struct interpose_hook *sent; /* by this one's way to its live device; only then: */
+	bio_end_io_t *end_io;
 	chunk_t next; /* the first chunk not known to be kept */
 	chunk_t last;
 	u64 birth; /* of the copy to start */
@@ -199,7 +201,7 @@ extern struct target_type interpose_store_target;
 /* dm-interpose-target.c */
 int interpose_parse_sector(const char *word, sector_t *sector);
 char *interpose_area_error(const struct dm_target *ti, const struct dm_dev *dev, sector_t start);
-void interpose_remap(const struct interpose *ip, struct bio *bio);
+void interpose_remap(struct interpose_write *write, struct bio *bio);
 struct bio *interpose_write_bio(struct interpose_write *write);
 struct interpose_write *interpose_bio_write(struct bio *bio);
 
@@ -317,6 +319,7 @@ dev_t interpose_endpoint(const struct gendisk *through);
 /* dm-interpose-hooked.c */
 int interpose_hooked_init(void);
 void interpose_hooked_exit(void);
+bool interpose_hooked_send(struct interpose_write *write, struct bio *bio);
 
 /* dm-interpose-point.c */
 /* Different origins, of each a reference. */
