@@ -3,12 +3,14 @@
 #include "world/mounts.h"
 
 #include "base/error.h"
+#include "base/text.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <libmount.h>
 #include <memory>
+#include <set>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <system_error>
@@ -29,9 +31,11 @@ struct FreeIter {
 };
 using IterPtr = std::unique_ptr<libmnt_iter, FreeIter>;
 
+TablePtr open_table(const fs::path& path) { return TablePtr(mnt_new_table_from_file(path.c_str())); }
+
 TablePtr read_table(const fs::path& path)
 {
-    TablePtr table(mnt_new_table_from_file(path.c_str()));
+    TablePtr table = open_table(path);
     if (!table)
         throw Error(path, "read the table of mounts", errno != 0 ? errno : EIO, "mount -t proc proc /proc");
     return table;
@@ -82,20 +86,48 @@ bool is_under(const std::string& file, const std::string& directory)
     return directory == "/" || (file.starts_with(directory) && file.substr(directory.size()).starts_with('/'));
 }
 
+/// Those on any of the devices; `root` is where the directories that the table names begin.
+std::vector<Mount> mounts_in(
+    libmnt_table& table, const std::string& root, const std::vector<DeviceNumber>& devices, const Roots& roots)
+{
+    std::vector<Mount> mounts;
+    for_each_filesystem(table, [&](libmnt_fs& filesystem) {
+        const auto number = device_of(filesystem, roots);
+        if (number && std::find(devices.begin(), devices.end(), *number) != devices.end())
+            mounts.push_back(
+                {root + text_or_empty(mnt_fs_get_target(&filesystem)), text_or_empty(mnt_fs_get_fstype(&filesystem))});
+    });
+    return mounts;
+}
+
+/// What one of the other mount namespaces shows, by the directory of a process in it.  Those end at any time.
+std::vector<Mount> mounts_elsewhere(const std::vector<DeviceNumber>& devices, const Roots& roots)
+{
+    std::error_code error;
+    std::set<fs::path> seen = {fs::read_symlink(roots.proc / "self/ns/mnt", error)};
+    for (const fs::directory_entry& entry : fs::directory_iterator(roots.proc, error)) {
+        const fs::path& process = entry.path();
+        const fs::path name_space = fs::read_symlink(process / "ns/mnt", error);
+        if (error || !parse_u32(process.filename().string()) || seen.contains(name_space))
+            continue;
+        const TablePtr table = open_table(process / "mountinfo");
+        if (!table)
+            continue;
+        seen.insert(name_space);
+        if (auto mounts = mounts_in(*table, (process / "root").string(), devices, roots); !mounts.empty())
+            return mounts;
+    }
+    return {};
+}
+
 } // namespace
 
 std::vector<Mount> mounts_of(const BlockDevice& device, const Roots& roots)
 {
     const std::vector<DeviceNumber> members = members_of_filesystem_on(device.number, roots);
     const TablePtr table = read_table(roots.proc / "self/mountinfo");
-    std::vector<Mount> mounts;
-    for_each_filesystem(*table, [&](libmnt_fs& filesystem) {
-        const auto number = device_of(filesystem, roots);
-        if (number && std::find(members.begin(), members.end(), *number) != members.end())
-            mounts.push_back(
-                {text_or_empty(mnt_fs_get_target(&filesystem)), text_or_empty(mnt_fs_get_fstype(&filesystem))});
-    });
-    return mounts;
+    auto mounts = mounts_in(*table, "", members, roots);
+    return mounts.empty() ? mounts_elsewhere(members, roots) : mounts;
 }
 
 std::vector<DeviceNumber> devices_of_file(const fs::path& file, const Roots& roots)

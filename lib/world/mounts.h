@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 /// \file
-/// Mounted filesystems and swap, as this process's mount namespace shows them.
+/// Mounted filesystems and swap.
 #pragma once
 
 #include "world/block_device.h"
@@ -12,11 +12,12 @@
 namespace dmsnap {
 
 struct Mount {
-    std::string target; ///< where it is mounted
+    std::string target; ///< where it is mounted, by "/proc/PID/root" if it is in another namespace alone
     std::string type;   ///< "ext4"
 };
 
-/// All mounts of filesystems on the device, in the order of mounting.  btrfs has a device number of its own: it is
+/// All mounts of filesystems on the device, in the order of mounting, that this process's mount namespace shows; or if there is
+/// none, those of one that shows any, as far as /proc has its processes.  btrfs has a device number of its own: it is
 /// found by its source and, if it spans several devices, by what its driver says in sysfs.  No other filesystem's source
 /// is believed.  None needs to be: the others on block devices have the number of their (first) device, bcachefs too,
 /// and overlay's data is in filesystems that are found for themselves.  A further device of a bcachefs is not found

@@ -215,6 +215,26 @@ TEST_CASE("mounts are found by number, with escapes undone", "[unit]")
     CHECK(mounts_of(server.device("crypt"), server.roots()).empty());
 }
 
+TEST_CASE("what is mounted in another mount namespace alone is found by a process there", "[unit]")
+{
+    Server server;
+    server.mount("8:16", "/", "ext4", "{dev}/sdb");
+    server.mount_elsewhere(77, 5, "254:0", "/data", "ext4");
+    server.mount_elsewhere(78, 5, "254:0", "/data", "ext4");
+    server.mount_elsewhere(79, 6, "8:16", "/", "ext4");
+    const std::vector<Mount> mounts = mounts_of(server.device("vg/home"), server.roots());
+    REQUIRE(mounts.size() == 1);
+    CHECK(mounts[0].type == "ext4");
+    CHECK(mounts[0].target.ends_with("/root/data"));
+    CHECK(mounts[0].target.starts_with((server.roots().proc / "7").string()));
+    CHECK(names(freeze_list(server.device("8:0"), server.roots())) == Names{"vg-home"});
+
+    const std::vector<Mount> here = mounts_of(server.device("8:16"), server.roots());
+    REQUIRE(here.size() == 1);
+    CHECK(here[0].target == "/");
+    CHECK(mounts_of(server.device("crypt"), server.roots()).empty());
+}
+
 TEST_CASE("btrfs is found by its source and on every one of its members", "[unit]")
 {
     Server server;

@@ -109,6 +109,15 @@ void FakeMachine::mount(
     file << "30 1 " << number << " / " << target << " rw,relatime shared:1 - " << type << ' ' << source << " rw\n";
 }
 
+void FakeMachine::mount_elsewhere(
+    int pid, int name_space, const std::string& number, const std::string& target, const std::string& type)
+{
+    const fs::path process = roots().proc / std::to_string(pid);
+    fs::create_directories(process / "ns");
+    fs::create_symlink("mnt:[" + std::to_string(name_space) + "]", process / "ns/mnt");
+    write_file(process / "mountinfo", "30 1 " + number + " / " + target + " rw,relatime - " + type + " source rw\n");
+}
+
 void FakeMachine::swap_on(const std::string& name)
 {
     std::ofstream file(roots().proc / "swaps", std::ios::app);

@@ -35,6 +35,9 @@ public:
     void stack(const std::string& upper, const std::string& lower);
     /// A line of /proc/self/mountinfo; `source` as the kernel prints it, `{dev}` standing for /dev.
     void mount(const std::string& number, const std::string& target, const std::string& type, std::string source);
+    /// The same as the process `pid` sees it, whose mount namespace has that number.
+    void mount_elsewhere(
+        int pid, int name_space, const std::string& number, const std::string& target, const std::string& type);
     void swap_on(const std::string& name);
     /// A path as the kernel prints it.
     void swap_to_file(const std::string& path);

@@ -20,6 +20,7 @@ clean_up() {
     local status=$?
     set +e
     slow_down 0
+    kill "$elsewhere"
     umount /mnt
     dmsnap detach --force --yes origin
     dmsetup remove --retry origin
@@ -27,6 +28,7 @@ clean_up() {
     exit $status
 } >/dev/null 2>&1
 
+elsewhere=
 trap clean_up EXIT
 dmsetup create slow --table "$(slow_table 0)"
 dmsetup create origin --table "0 65536 linear /dev/mapper/slow 0
@@ -46,6 +48,24 @@ dmsnap create -n s2 origin
 findmnt -n -o OPTIONS /mnt | grep -w ro
 e2fsck -fn /dev/dmsnap/s2/origin
 umount /mnt
+dmsnap remove s2
+
+echo "== a filesystem that is mounted in another mount namespace alone"
+unshare --mount sh -c 'mount /dev/mapper/origin /mnt && touch /tmp/mounted && exec sleep 1000' & elsewhere=$!
+timeout 60 sh -c 'until [ -e /tmp/mounted ]; do sleep 0.1; done'
+[ -z "$(findmnt -n /dev/mapper/origin)" ]
+dd if=/dev/urandom of=/proc/$elsewhere/root/mnt/late bs=64k count=8 status=none
+dmsnap create -n s2 origin
+[ "$(dmsnap list --noheadings -o snap_name,consistency | awk '$1 == "s2" { print $2 }')" = fs ]
+e2fsck -fn /dev/dmsnap/s2/origin
+status=0
+dmsnap create -n s3 --store origin "$DMSNAP_TEST_4K" >/tmp/said 2>&1 || status=$?
+cat /tmp/said
+[ $status = 5 ]
+grep "mounted on /proc/$elsewhere/root/mnt" /tmp/said
+kill $elsewhere
+wait $elsewhere || true
+elsewhere=
 dmsnap remove s2
 
 echo "== a deadline that passes"
