@@ -8,10 +8,7 @@
 #include "point_words.h"
 #include "session.h"
 #include "world/overwrite_facts.h"
-#include "world/stack.h"
-#include "world/users.h"
 
-#include <algorithm>
 #include <cerrno>
 #include <fmt/format.h>
 #include <fstream>
@@ -77,37 +74,7 @@ void require_free_of_others(const Table& table, const BlockDevice& block, bool o
     }
 }
 
-/// Who writes to a device by itself: it, or where filesystems of it are mounted, all that nothing stands on.
-std::vector<BlockDevice> tops_of(const BlockDevice& device, bool mounted)
-{
-    if (!mounted)
-        return {device};
-    std::vector<BlockDevice> tops = all_above(device);
-    tops.push_back(device);
-    std::erase_if(tops, [](const BlockDevice& candidate) { return !directly_above(candidate).empty(); });
-    return tops;
-}
-
 } // namespace
-
-void require_no_raw_writer(const Candidate& candidate)
-{
-    const auto& frozen = candidate.freeze.devices;
-    const std::string& origin = candidate.block.name();
-    outwait([&] {
-        for (const BlockDevice& device : tops_of(candidate.block, !frozen.empty())) {
-            if (std::find(frozen.begin(), frozen.end(), device.number) != frozen.end())
-                continue;
-            if (const Users users = find_users(device); !users.none())
-                throw Error(origin, "attach a table in its place",
-                    fmt::format("{} is {}, and no filesystem of it is mounted that could be frozen",
-                        device.number == candidate.block.number ? "it" : printable(device.name()), to_text(users)),
-                    "end that for the moment of the attach")
-                    .as(users.passing() ? Fault::in_use : Fault::failed);
-        }
-        return 0;
-    });
-}
 
 int attach_table(const Arguments& arguments)
 {
@@ -126,7 +93,6 @@ int attach_table(const Arguments& arguments)
     const Table table = parse_endpoint_table(text, candidate, redirect);
     const Plan plan = plan_redirect(machine, candidate, redirect, table, deadline_of(arguments));
     require_free_of_others(table, block, arguments.has("yes"));
-    require_no_raw_writer(candidate);
     if (copies_over_base(table, redirect) && !arguments.has("yes"))
         throw Error(block.name(), "attach a table in its place",
             "the table's first leg is another device, which would be copied over it",

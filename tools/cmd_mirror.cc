@@ -4,7 +4,6 @@
 //   look at the target, ask -> blank its ends -> a raid1 in the device's place
 //     -> wait, nobody's lock held -> its ends -> in sync                            (a signal: it goes on without us)
 //          --split: the device by itself again       --swap: the target alone, the device's own signature erased
-#include "attach_table.h"
 #include "base/text.h"
 #include "copy_target.h"
 #include "interrupt.h"
@@ -93,7 +92,6 @@ public:
         redirect_ = draw_uuid(machine);
         const Plan plan = plan_mirror(
             machine, candidate, *redirect_, {copy.device().number, copy.path(), copy.below()}, deadline_of(arguments_));
-        require_no_raw_writer(candidate);
         if (!change.dry_run()) {
             copy.claim();
             copy.release(); // to the plan, and to device-mapper, which claims it

@@ -160,10 +160,11 @@ private:
     }
 
     /// Detaches what has another size than when the hook began to watch it, unless a snapshot would go with that, or the
-    /// point that is to follow would be refused; it keeps its chunk size.  False: a dry run, which has shown that step.
+    /// point that is to follow would be refused; it keeps its chunk size.  False: a dry run, which has shown both.
     bool renewed()
     {
-        const Plan renewal = change_.plan([this](const Machine& machine) -> Plan {
+        Plan then;
+        const Plan renewal = change_.plan([this, &then](const Machine& machine) -> Plan {
             Plan steps;
             Machine after = machine;
             renewed_.clear();
@@ -177,7 +178,7 @@ private:
                 append(steps, std::move(one));
             }
             if (!steps.empty())
-                plan(after);
+                then = plan(after);
             return steps;
         });
         if (renewal.empty())
@@ -188,6 +189,8 @@ private:
                     "{}: it has another size than when it was attached: it is attached anew, and its checkpoints end",
                     block.name()));
         change_.carry_out(renewal);
+        if (change_.dry_run())
+            change_.carry_out(then);
         return !change_.dry_run();
     }
 

@@ -513,6 +513,8 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
         plan.push_back(Remove{origin.base->as_created()});
     if (const auto store = origin.store())
         append(plan, plan_close_store(machine, {&origin}, *store));
+    else if (!origin.status.details)
+        append(plan, plan_close_all_stores(machine));
     return plan;
 }
 

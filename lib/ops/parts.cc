@@ -142,4 +142,13 @@ Plan plan_close_store(const Machine& machine, const std::vector<const OriginStat
     return {Remove{state->as_created()}};
 }
 
+Plan plan_close_all_stores(const Machine& machine)
+{
+    Plan plan;
+    if (machine.origins.size() == 1 && machine.gone.empty() && machine.unread.empty())
+        for (const StoreState& store : machine.stores)
+            plan.push_back(Remove{store.as_created()});
+    return plan;
+}
+
 } // namespace dmsnap

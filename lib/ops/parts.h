@@ -35,5 +35,7 @@ void require_image_free(
 Plan plan_remove_image(const Machine& machine, const ImageState& image);
 /// Closes the store if no origin but those `leaving` keeps data there.
 Plan plan_close_store(const Machine& machine, const std::vector<const OriginState*>& leaving, const Uuid& store);
+/// Closes them all if the only origin there is leaves: a module of another interface does not say who uses which.
+Plan plan_close_all_stores(const Machine& machine);
 
 } // namespace dmsnap
