@@ -3,7 +3,7 @@
 # SPDX-FileCopyrightText: 2026 The dmsnap authors
 #
 # In the guest: what 4 KiB cost on a device that does nothing (null_blk), bare and with each way to be attached.
-# A line a case: its name, instructions of a read, of a write.
+# A line a case: its name, instructions of a read, of a write. Fails if any is more than may be.
 
 set -euo pipefail
 
@@ -11,6 +11,8 @@ disk=/dev/nullb0
 other=/dev/nullb1
 store=/dev/vdc
 chunk=16384
+failed=0
+declare -A reads writes
 
 # cost DEVICE read|write STRIDE: without pages that udev has read, which each transfer would look for.
 cost() {
@@ -20,10 +22,27 @@ cost() {
 }
 
 # row NAME DEVICE: each transfer goes to the same place, so that what can be done once has been done.
-row() { printf '%-44s %6s %6s\n' "$1" "$(cost "$2" read 0)" "$(cost "$2" write 0)"; }
+row() {
+    reads[$1]=$(cost "$2" read 0)
+    writes[$1]=$(cost "$2" write 0)
+    printf '%-44s %6s %6s\n' "$1" "${reads[$1]}" "${writes[$1]}"
+}
 
 # first NAME DEVICE: each write to another chunk; where it is attached, one that has not changed since its point.
-first() { printf '%-44s %6s %6s\n' "$1" - "$(cost "$2" write $chunk)"; }
+first() {
+    reads[$1]=0
+    writes[$1]=$(cost "$2" write $chunk)
+    printf '%-44s %6s %6s\n' "$1" - "${writes[$1]}"
+}
+
+# at_most READ WRITE NAME BARE: it costs no more than so much more than BARE does.
+at_most() {
+    local read=$((reads[$3] - reads[$4])) write=$((writes[$3] - writes[$4]))
+    if [ $read -gt "$1" ] || [ $write -gt "$2" ]; then
+        echo "too much: $3: a read +$read, a write +$write; at most +$1 and +$2"
+        failed=1
+    fi
+}
 
 # all_of NAME DEVICE METHOD
 all_of() {
@@ -54,3 +73,13 @@ row "dm-linear" /dev/mapper/bench
 all_of "dm-linear, by its table" /dev/mapper/bench table
 dmsetup remove --retry bench
 row "bare, after all" "$disk"
+
+# What others need, or, where that is reached, the goal: doc/performance.md.
+at_most 90 90 "bare, another device is hooked" "bare"
+at_most 135 320 "by the hook" "bare"
+at_most 135 360 "by the hook, a checkpoint, written to before" "bare"
+at_most 135 420 "by the hook, a snapshot, chunk kept" "bare"
+at_most 0 540 "by the hook, first writes to chunks" "bare, writes to other chunks"
+at_most 135 320 "dm-linear, by its table" "dm-linear"
+at_most 135 420 "dm-linear, by its table, a snapshot, chunk kept" "dm-linear"
+exit $failed

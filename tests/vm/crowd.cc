@@ -66,6 +66,9 @@ Arguments script(const char* text, const Arguments& arguments)
 /// What one worker's commands came to: how often each verb ended with each status.
 class Account {
 public:
+    /// Whether points outlive what LVM does meanwhile.
+    explicit Account(bool lasting) : lasting_(lasting) {}
+
     void add(const std::string& log)
     {
         std::istringstream stream(log);
@@ -102,11 +105,18 @@ private:
         CHECK(std::regex_match(head, heading));
         CHECK(said.find("internal error") == std::string::npos);
         CHECK(said.find("it is open") == std::string::npos); // nobody but udev opens images here
+        // What was created is there to be removed, and what was not has left nothing.
+        if (head.ends_with(" create"))
+            created_ = head[0] == '0';
+        else if (head.ends_with(" remove") && (lasting_ || !created_))
+            CHECK(head[0] != (created_ ? '7' : '0'));
         // A check says what is wrong on its standard output.
         if (head[0] != '0' && head != "5 check")
             CHECK(std::regex_search(said, message));
     }
 
+    bool lasting_;
+    bool created_ = false; ///< by the last create
     std::size_t commands_ = 0;
     std::map<std::string, std::size_t> counts_;
 };
@@ -127,9 +137,9 @@ TEST_CASE("eight at work on one volume, and LVM beside them, lose no error and n
     RecordWriter writer(origin->path());
     const std::string seconds = std::to_string(rounds("crowd_seconds"));
     // What ends the points of a volume attached by its table, and what those of one seen by the hook withstand.
-    const std::string lvm_command =
-        method == "--via hook" ? "lvchange --quiet --quiet --refresh" : "lvextend --quiet --quiet -L +4m";
-    Account account;
+    const bool hook = method == "--via hook";
+    const std::string lvm_command = hook ? "lvchange --quiet --quiet --refresh" : "lvextend --quiet --quiet -L +4m";
+    Account account(hook);
     {
         std::vector<std::unique_ptr<Background>> workers;
         for (int i = 0; i < 8; ++i)

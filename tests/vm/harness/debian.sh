@@ -39,9 +39,15 @@ suite_source() {
     done
 }
 
+# Whose packages: another architecture's are only looked at and unpacked.
+apt_dir() {
+    if [ "$arch" = amd64 ]; then echo "${cache:?}/apt-$1"; else echo "${cache:?}/apt-$1-$arch"; fi
+}
+
 # suite_apt SUITE apt-get|apt-cache ARGUMENT...: apt with that suite's lists and nothing installed.
 suite_apt() {
-    local dir=${cache:?}/apt-$1 program=$2
+    local dir program=$2
+    dir=$(apt_dir "$1")
     shift 2
     mkdir -p "$dir/lists/partial" "$dir/archives/partial"
     "$program" -q -o Dir::Etc::sourcelist="$dir/suite.sources" -o Dir::Etc::sourceparts=/dev/null \
@@ -51,7 +57,8 @@ suite_apt() {
 }
 
 suite_refresh() {
-    local suite=$1 dir=$cache/apt-$1 lock
+    local suite=$1 dir lock
+    dir=$(apt_dir "$suite")
     mkdir -p "$dir"
     exec {lock}>"$dir.lock"
     flock "$lock"
@@ -77,6 +84,12 @@ suite_versions() {
     suite_refresh "$suite"
     suite_apt "$suite" apt-cache policy "$@" |
         awk '/^[^ ]/ { name = $1; sub(":$", "", name) } /Candidate:/ { print name, $2 }'
+}
+
+# suite_depends SUITE PACKAGE: it and all that it depends on, down to the last.
+suite_depends() {
+    suite_apt "$1" apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+        --no-enhances "$2" | grep -E '^[a-z0-9]' | sort -u
 }
 
 # suite_unpack SUITE DIR PACKAGE...: the files of packages, without installing anything.

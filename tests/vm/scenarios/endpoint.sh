@@ -7,6 +7,9 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/vm/scenarios/lib/helpers.sh
+. "${0%/*}/lib/helpers.sh"
+
 disk=$DMSNAP_TEST_ORIGIN
 other=$DMSNAP_TEST_SPARE
 part=${disk}1
@@ -22,21 +25,7 @@ clean_up() {
     exit $status
 } >/dev/null 2>&1
 
-load=
 trap clean_up EXIT
-
-# refused STATUS REASON COMMAND...
-refused() {
-    local status=0 expected=$1 reason=$2
-    shift 2
-    "$@" >/tmp/said 2>&1 || status=$?
-    cat /tmp/said
-    [ "$status" = "$expected" ] && grep -q "$reason" /tmp/said
-}
-
-number() { stat -L -c '%Hr:%Lr' "$1"; }
-
-state() { dmsetup table && dmsetup info -c --noheadings -o name,attr,uuid; }
 
 in_sync() {
     # shellcheck disable=SC2016  # for the inner shell
@@ -47,9 +36,7 @@ printf '%s\n' 'label: gpt' 'start=2048, size=196608' 'start=198656, size=65536' 
 udevadm settle
 mkfs.ext4 -q "$part"
 mount "$part" /mnt
-fio --name=load --directory=/mnt --size=16m --rw=randrw --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
-    --direct=1 --ioengine=libaio --iodepth=8 --fsync=32 --time_based --runtime=900 --output=/tmp/fio &
-load=$!
+start_load 16m
 length=$(blockdev --getsz "$part")
 uuid=$(blkid -s UUID -o value "$part")
 before=$(state)
@@ -79,11 +66,6 @@ echo "0 $length mirror core 1 1024 2 @base@ 0 $other 0" >/tmp/table
 refused 5 "it carries something" dmsnap attach --table /tmp/table "$part"
 refused 5 "No such file" dmsnap attach --table /tmp/none "$part"
 refused 3 "no sense with --table" dmsnap attach --table /tmp/table --via hook "$part"
-[ "$(state)" = "$before" ]
-echo "0 $(blockdev --getsz "$disk") mirror core 1 1024 2 @base@ 0 $other 0" >/tmp/table
-exec 7<>"${disk}2"
-refused 5 "${disk#/dev/}2 is open in" dmsnap attach --yes --table /tmp/table "$disk"
-exec 7<&-
 [ "$(state)" = "$before" ]
 
 echo "== a mirror in its place"
@@ -125,44 +107,20 @@ kill -0 "$load"
 echo "== killed at any ioctl: the device goes on, and recover ends where it began or finished"
 attach="dmsnap attach --yes --table /tmp/table $part"
 detach="dmsnap detach $part"
-# ioctls COMMAND: how many it does.
-ioctls() {
-    # shellcheck disable=SC2086  # words
-    strace -f -qq -o /tmp/trace -e trace=ioctl $1 && grep -c 'ioctl(' /tmp/trace
-}
-# die COMMAND N: at the N-th of them.
-die() {
-    local status=0
-    # shellcheck disable=SC2086  # words
-    strace -f -qq -o /dev/null -e trace=ioctl -e "inject=ioctl:signal=KILL:when=$2" $1 || status=$?
-    [ "$status" = 137 ]
-    timeout 10 sh -c 'echo alive >/mnt/alive && sync --file-system /mnt'
-    dmsnap recover
-    [ "$(dmsnap check)" = "" ]
-}
 to_attach=$(ioctls "$attach")
 to_detach=$(ioctls "$detach")
 # Full rounds: at each of them.
 rounds=1
 if [ "${ROUNDS_kill_points:?}" -gt 1 ]; then rounds=$((to_attach > to_detach ? to_attach : to_detach)); fi
-# at ROUND COUNT: that one of so many, or one by lot.
-at() {
-    if [ $rounds -gt 1 ] && [ "$1" -le "$2" ]; then echo "$1"; else echo $((RANDOM % $2 + 1)); fi
-}
 for round in $(seq 1 $rounds); do
-    die "$attach" "$(at "$round" "$to_attach")"
-    udevadm settle
+    die "$attach" "$(turn "$round" $rounds "$to_attach")"
     if [ "$(state)" = "$before" ]; then $attach; else dmsnap status "$part" | grep mirror; fi
-    die "$detach" "$(at "$round" "$to_detach")"
-    udevadm settle
+    die "$detach" "$(turn "$round" $rounds "$to_detach")"
     if [ "$(state)" != "$before" ]; then $detach; fi
     udevadm settle
     [ "$(state)" = "$before" ]
 done
-kill -0 "$load"
-kill -INT "$load"
-wait "$load" || true # it tells of the signal
-grep 'err= 0' /tmp/fio
-load=
+[ "$died" = $((2 * rounds)) ]
+end_load
 umount /mnt
 e2fsck -fn "$part"

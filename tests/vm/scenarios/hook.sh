@@ -7,6 +7,9 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/vm/scenarios/lib/helpers.sh
+. "${0%/*}/lib/helpers.sh"
+
 disk=$DMSNAP_TEST_ORIGIN
 copy=$DMSNAP_TEST_SPARE
 
@@ -30,10 +33,7 @@ clean_up() {
     exit $status
 } >/dev/null 2>&1
 
-load=
 trap clean_up EXIT
-
-number() { stat -L -c '%Hr:%Lr' "$1"; }
 
 # hook PART FREEZE_LIST
 hook() {
@@ -86,9 +86,7 @@ printf '%s\n' 'label: gpt' 'start=2048, size=393216' 'start=395264, size=65536' 
 udevadm settle
 mkfs.ext4 -q "${disk}1"
 mount "${disk}1" /mnt
-fio --name=load --directory=/mnt --size=24m --rw=randrw --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
-    --direct=1 --ioengine=libaio --iodepth=8 --time_based --runtime=600 --output=/tmp/fio &
-load=$!
+start_load 24m
 hook 1 "$(number "${disk}1")"
 udevadm settle
 private=$(traffic /dev/mapper/hook-top-1 /dev/mapper/hook-base-1)
@@ -123,11 +121,7 @@ for _ in 1 2 3; do
     dmsetup remove --retry hook-top-1
     dmsetup remove --retry hook-base-1
 done
-kill -0 "$load"
-kill -INT "$load"
-wait "$load" || true # it tells of the signal
-grep 'err= 0' /tmp/fio
-load=
+end_load
 umount /mnt
 e2fsck -fn "${disk}1"
 

@@ -6,10 +6,12 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/vm/scenarios/lib/helpers.sh
+. "${0%/*}/lib/helpers.sh"
+
 other=$DMSNAP_TEST_SPARE
 disk=''
 part=''
-load=''
 
 clean_up() {
     local status=$?
@@ -26,15 +28,9 @@ clean_up() {
 
 trap clean_up EXIT
 
-wait_for() {
-    timeout 60 sh -c "until $1; do sleep 0.1; done"
-}
-
 set_state() { echo "$1" >"/sys/block/${disk#/dev/}/device/state"; }
 
-modprobe scsi_debug dev_size_mb=96 add_host=1
-wait_for 'ls /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/sd* >/dev/null 2>&1'
-disk=/dev/$(basename /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/sd*)
+scsi_disk dev_size_mb=96
 part=${disk}1
 echo 'start=2048, size=131072' | sfdisk --quiet --wipe always "$disk"
 udevadm settle
@@ -42,9 +38,7 @@ mkfs.ext4 -q "$part"
 
 for moved in yes no; do
     mount "$part" /mnt
-    fio --name=load --directory=/mnt --size=12m --rw=randrw --bsrange=4k-64k --verify=crc32c --verify_fatal=1 --direct=1 \
-        --ioengine=libaio --iodepth=8 --fsync=32 --time_based --runtime=900 --output=/tmp/fio &
-    load=$!
+    start_load 12m
     if [ $moved = yes ]; then
         echo "== moved away from, then offline"
         timeout 200 dmsnap mirror --yes --swap --keep-signature "$part" "$other"
@@ -68,11 +62,7 @@ for moved in yes no; do
         [ "$(dmsnap check "$part")" = "" ]
     fi
     sleep 1
-    kill -0 "$load"
-    kill -INT "$load"
-    wait "$load" || true # it tells of the signal
-    load=
-    grep 'err= 0' /tmp/fio
+    end_load
     umount /mnt
     dmsnap detach "$part"
     udevadm settle

@@ -7,6 +7,9 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/vm/scenarios/lib/helpers.sh
+. "${0%/*}/lib/helpers.sh"
+
 disk=$DMSNAP_TEST_STORE
 part=${disk}1
 new=$DMSNAP_TEST_ORIGIN
@@ -41,14 +44,23 @@ fi
 old=$(root)
 mkdir "$notes"
 echo "$old" >"$notes/root"
-(cd /usr && find . -xdev -type f -print0 | sort -z | xargs -0 sha256sum) >"$notes/usr"
+sums /usr >"$notes/usr"
 
 echo "== the root filesystem on another disk"
 refused=0
 dmsnap mirror --swap "$old" "$new" 2>/run/said || refused=$?
 cat /run/said
 [ "$refused" = 5 ]
+mkdir /var/tmp/load
+start_load 16m /var/tmp/load
 timeout 300 dmsnap mirror --swap --yes "$old" "$new"
+end_load
+fsfreeze --freeze /
+checked=0
+e2fsck -fn "$new" >/run/checked 2>&1 || checked=$?
+fsfreeze --unfreeze /
+cat /run/checked
+[ "$checked" = 0 ]
 sync --file-system /
 quiet=$(io_of "$old")
 echo moved >"$notes/moved"

@@ -7,6 +7,9 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/vm/scenarios/lib/helpers.sh
+. "${0%/*}/lib/helpers.sh"
+
 disk=$DMSNAP_TEST_ORIGIN
 other=$DMSNAP_TEST_SPARE
 part=${disk}1
@@ -26,37 +29,11 @@ clean_up() {
     exit $status
 } >/dev/null 2>&1
 
-load=
 trap clean_up EXIT
-
-# refused STATUS REASON COMMAND...
-refused() {
-    local status=0 expected=$1 reason=$2
-    shift 2
-    "$@" >/tmp/said 2>&1 || status=$?
-    cat /tmp/said
-    [ "$status" = "$expected" ] && grep -q -- "$reason" /tmp/said
-}
-
-state() { dmsetup table && dmsetup info -c --noheadings -o name,attr,uuid; }
 
 # A device on the other disk that takes its time for writes.
 slow() { dmsetup create slow --table "0 $length delay $other 0 0 $other 0 $1"; }
 signatures() { wipefs --no-act --noheadings "$1"; }
-
-start_load() {
-    fio --name=load --directory=/mnt --size=16m --rw=randrw --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
-        --direct=1 --ioengine=libaio --iodepth=8 --fsync=32 --time_based --runtime=900 --output=/tmp/fio &
-    load=$!
-}
-
-end_load() {
-    kill -0 "$load"
-    kill -INT "$load"
-    wait "$load" || true # it tells of the signal
-    load=
-    grep 'err= 0' /tmp/fio
-}
 
 runs_elsewhere() { dmsetup table "$(basename /dev/mapper/dmsnap-end-*)" | grep -q "^0 $length linear"; }
 
@@ -70,7 +47,7 @@ mount "$part" /mnt
 mkdir /mnt2
 length=$(blockdev --getsz "$part")
 uuid=$(blkid -s UUID -o value "$part")
-start_load
+start_load 16m
 before=$(state)
 
 echo "== what cannot be"
@@ -193,23 +170,6 @@ udevadm settle
 [ "$(state)" = "$before" ]
 
 echo "== killed at any ioctl: the device goes on, and recover ends where it began or finished"
-# ioctls COMMAND: how many it does.
-ioctls() {
-    # shellcheck disable=SC2086  # words
-    strace -qq -o /tmp/trace -e trace=ioctl $1 && grep -c 'ioctl(' /tmp/trace
-}
-# die COMMAND N: at the N-th of them, unless it does so many no more: how often it looks depends on the time it waits.
-die() {
-    local status=0
-    # shellcheck disable=SC2086  # words
-    strace -qq -o /dev/null -e trace=ioctl -e "inject=ioctl:signal=KILL:when=$2" $1 || status=$?
-    [ "$status" = 137 ] || [ "$status" = 0 ]
-    died=$((died + (status == 137)))
-    timeout 10 sh -c 'echo alive >/mnt/alive && sync --file-system /mnt'
-    dmsnap recover
-    [ "$(dmsnap check)" = "" ]
-    udevadm settle
-}
 # Back from the other device, which has all of it.
 back() {
     end_load
@@ -220,7 +180,7 @@ back() {
     umount /mnt2
     mkfs.ext4 -q -U "$uuid" "$part"
     mount "$part" /mnt
-    start_load
+    start_load 16m
     udevadm settle
     [ "$(state)" = "$before" ]
 }
@@ -232,23 +192,18 @@ to_begin=$(ioctls "$begin")
 to_wait=$(ioctls "$wait")
 to_split=$(ioctls "$split")
 [ "$(state)" = "$before" ]
-died=0
 # Full rounds: at each of them, but for those of a wait, of which nobody knows how many there are.
 rounds=1
 if [ "${ROUNDS_kill_points:?}" -gt 1 ]; then rounds=$((to_begin > to_split ? to_begin : to_split)); fi
-# at ROUND COUNT: that one of so many, or one by lot.
-at() {
-    if [ $rounds -gt 1 ] && [ "$1" -le "$2" ]; then echo "$1"; else echo $((RANDOM % $2 + 1)); fi
-}
 for round in $(seq 1 $rounds); do
-    die "$begin" "$(at "$round" "$to_begin")"
+    die "$begin" "$(turn "$round" $rounds "$to_begin")"
     if [ "$(state)" = "$before" ]; then $begin; fi
     [ -z "$(signatures "$other")" ]
     die "$wait" $((RANDOM % to_wait + 1))
     $wait
-    die "$split" "$(at "$round" "$to_split")"
+    die "$split" "$(turn "$round" $rounds "$to_split")"
     if [ "$(state)" != "$before" ]; then
-        die "$swap" "$(at "$round" "$to_split")"
+        die "$swap" "$(turn "$round" $rounds "$to_split")"
         if runs_elsewhere; then back; fi
         if [ "$(state)" = "$before" ]; then continue; fi
         $split
@@ -257,7 +212,7 @@ for round in $(seq 1 $rounds); do
     fi
     [ "$(state)" = "$before" ]
 done
-[ $died -ge $rounds ]
+[ "$died" -ge $rounds ] # how often a wait looks depends on its time
 
 echo "== killed while the device is suspended, in full rounds: the child, the tool, or both"
 # die_in COMMAND WHO: who of them is there when a child is.

@@ -7,6 +7,9 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/vm/scenarios/lib/helpers.sh
+. "${0%/*}/lib/helpers.sh"
+
 disk=$DMSNAP_TEST_ORIGIN
 other=$DMSNAP_TEST_SPARE
 part=${disk}1
@@ -25,10 +28,7 @@ clean_up() {
     exit $status
 } >/dev/null 2>&1
 
-load=
 trap clean_up EXIT
-
-number() { stat -L -c '%Hr:%Lr' "$1"; }
 
 # endpoint TABLE: it gets another table, as device-mapper does that.
 endpoint() {
@@ -68,49 +68,40 @@ rests() {
     return 1
 }
 
-refused() {
-    if "$@"; then
-        echo "not refused: $*"
-        exit 1
-    fi
-}
-
 echo "== a partition that is mounted and written to"
 printf '%s\n' 'label: gpt' 'start=2048, size=196608' 'start=198656, size=65536' | sfdisk --quiet --wipe always "$disk"
 udevadm settle
 mkfs.ext4 -q "$part"
 mount "$part" /mnt
-fio --name=load --directory=/mnt --size=16m --rw=randrw --bsrange=4k-64k --verify=crc32c --verify_fatal=1 \
-    --direct=1 --ioengine=libaio --iodepth=8 --fsync=32 --time_based --runtime=900 --output=/tmp/fio &
-load=$!
+start_load 16m
 
 echo "== an endpoint in its place"
 length=$(blockdev --getsz "$part")
 dmsetup create red-base --table "0 $length interpose-base $(number "$part") 0"
 base=$(number /dev/mapper/red-base)
 dmsetup create red-end --table "0 $((length - 8)) linear $base 0"
-refused dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 "$(number "$part")"
+refused 1 'failed' dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 "$(number "$part")"
 endpoint "0 $length linear $base 0"
 for words in "redirect" "redirect 1:1" "redirect x 10000 -" "redirect $base 10000 -" "redirect $base 0 -" "direct" "direct now" "direct 1 1" "x"; do
     # shellcheck disable=SC2086  # words
-    refused dmsetup message red-base 0 $words
+    refused 1 'failed' dmsetup message red-base 0 $words
 done
 dmsetup status red-base | grep ' -$'
 dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 "$(number "$part")"
 dmsetup status red-base | grep " $(number /dev/mapper/red-end)\$"
 dmsetup message red-base 0 redirect "$(number /dev/mapper/red-end)" 10000 - # is so
-refused dmsetup remove red-end
-refused dmsetup remove red-base
-refused rmmod dm-interpose
+refused 1 'failed' dmsetup remove red-end
+refused 1 'failed' dmsetup remove red-base
+refused 1 'in use' rmmod dm-interpose
 end=$(readlink -f /dev/mapper/red-end)
 grows "$end" 64
 kill -0 "$load"
 
 echo "== nobody else takes what it covers"
 dmsetup create red-base-2 --table "0 $(blockdev --getsz "$disk") interpose-base $(number "$disk") 0"
-refused dmsetup message red-base-2 0 redirect "$(number /dev/vde)" 1000 -
+refused 1 'failed' dmsetup message red-base-2 0 redirect "$(number /dev/vde)" 1000 -
 dmsetup remove red-base-2
-refused dmsnap checkpoint -n c1 "$part"
+refused 5 'cannot' dmsnap checkpoint -n c1 "$part"
 
 echo "== a sibling that is attached by the hook"
 dmsnap attach --via hook "${disk}2"
@@ -129,7 +120,7 @@ dd if="$disk" of=/tmp/whole bs=1M count=1 skip=96 iflag=direct status=none
 fsfreeze -u /mnt
 cmp /tmp/direct /tmp/whole
 dd if="$disk" of=/dev/null bs=96k count=1 skip=$((198656 / 192)) iflag=direct status=none # over a border
-refused dd if=/dev/zero of="$disk" bs=96k count=1 seek=$((198656 / 192)) oflag=direct status=none
+refused 1 'error' dd if=/dev/zero of="$disk" bs=96k count=1 seek=$((198656 / 192)) oflag=direct status=none
 dd if=/dev/zero of="${disk}2" bs=1M count=1 oflag=direct status=none
 
 echo "== a mirror in its place"
@@ -148,7 +139,7 @@ grows "$end" 4096
 kill -0 "$load"
 echo kept >/mnt/kept
 sync
-refused dmsetup remove red-base
+refused 1 'failed' dmsetup remove red-base
 
 echo "== and back"
 endpoint "0 $length mirror core 1 1024 2 $(number "$other") 0 $base 0"
@@ -169,11 +160,7 @@ for _ in 1 2 3 4 5; do
     dmsetup remove red-end
     dmsetup remove --retry red-base
 done
-kill -0 "$load"
-kill -INT "$load"
-wait "$load" || true # it tells of the signal
-grep 'err= 0' /tmp/fio
-load=
+end_load
 grep kept /mnt/kept
 umount /mnt
 e2fsck -fn "$part"

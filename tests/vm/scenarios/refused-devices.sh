@@ -6,6 +6,9 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/vm/scenarios/lib/helpers.sh
+. "${0%/*}/lib/helpers.sh"
+
 zoned=/sys/kernel/config/nullb/nullb0
 
 clean_up() {
@@ -19,17 +22,13 @@ clean_up() {
 
 trap clean_up EXIT
 
-# refused REASON DEVICE: by attach and by create, and nothing is left of either.
-refused() {
-    local verb status said
+# left_alone REASON DEVICE: by attach and by create, and nothing is left of either.
+left_alone() {
+    local verb
     for verb in attach "create -n s1 --store $DMSNAP_TEST_STORE"; do
-        status=0
         # shellcheck disable=SC2086  # words
-        said=$(dmsnap $verb "$2" 2>&1) || status=$?
-        echo "$said"
-        [ "$status" = 5 ]
-        grep -q "cannot attach: .*$1" <<<"$said"
-        grep -q '^  try: ' <<<"$said"
+        refused 5 "cannot attach: .*$1" dmsnap $verb "$2"
+        grep -q '^  try: ' /tmp/said
         [ "$(dmsetup ls)" = 'No devices found' ]
     done
 }
@@ -39,12 +38,9 @@ modprobe null_blk nr_devices=0
 mkdir $zoned
 for word in memory_backed=1 size=64 zoned=1 zone_size=4 power=1; do echo "${word#*=}" >"$zoned/${word%=*}"; done
 udevadm settle
-refused zone /dev/nullb0
+left_alone zone /dev/nullb0
 
 echo "== with integrity data"
-modprobe scsi_debug dev_size_mb=16 dif=1 dix=1
-timeout 60 sh -c 'until ls -d /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/sd* 2>/dev/null; do sleep 0.1; done'
-udevadm settle
-disk=/dev/$(basename /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/sd*)
+scsi_disk dev_size_mb=16 dif=1 dix=1
 cat "/sys/block/${disk#/dev/}/integrity/format"
-refused checksums "$disk"
+left_alone checksums "$disk"

@@ -7,6 +7,9 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/vm/scenarios/lib/helpers.sh
+. "${0%/*}/lib/helpers.sh"
+
 exec 5>/dev/virtio-ports/dmsnap.monitor
 
 clean_up() {
@@ -20,14 +23,9 @@ clean_up() {
     exit $status
 } >/dev/null 2>&1
 
-load=''
 disk=''
 number=''
 trap clean_up EXIT
-
-wait_for() {
-    timeout 60 sh -c "until $1; do sleep 0.1; done"
-}
 
 # ask_qemu COMMAND ARGUMENTS: to its monitor, as JSON.
 ask_qemu() {
@@ -45,11 +43,7 @@ plug() {
         ask_qemu device_add '"driver": "nvme", "drive": "plug-nvme", "id": "nvme", "serial": "plug"'
         disk=/dev/nvme1n1
         ;;
-    scsi)
-        modprobe scsi_debug dev_size_mb=64 add_host=1
-        wait_for 'ls /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/sd* >/dev/null 2>&1'
-        disk=/dev/$(basename /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/sd*)
-        ;;
+    scsi) scsi_disk dev_size_mb=64 ;;
     esac
     wait_for "[ -b $disk ]"
     udevadm settle
