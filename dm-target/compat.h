@@ -182,6 +182,12 @@ static inline unsigned long compat_ftrace_argument(struct ftrace_regs *fregs, un
 #endif
 }
 #endif
+#else /* nobody is called */
+struct ftrace_regs;
+static inline unsigned long compat_ftrace_argument(struct ftrace_regs *fregs, unsigned int n)
+{
+	return 0;
+}
 #endif /* CONFIG_FUNCTION_TRACER */
 
 /*

@@ -3,7 +3,7 @@
 /*
  * Target interpose-base: a live device below its interposer, for what has to reach it past the hook.
  *
- *   bio -> map: its bi_end_io becomes base_end_io -> live device -> hook: one of its own, it passes
+ *   bio -> map: its bi_end_io becomes ours -> live device -> hook: one of its own, it passes
  *           `-- a write, while a redirect begins: held
  *
  * The device is opened beside its users, for reading: a claim would be refused while it is mounted, and bios do not
@@ -47,7 +47,8 @@ static struct base_bio *base_bio(struct bio *bio)
 	return dm_per_bio_data(bio, sizeof(struct base_bio));
 }
 
-static void base_end_io(struct bio *bio)
+/* Not called, but compared with, by others. */
+void interpose_base_end_io(struct bio *bio)
 {
 	bio->bi_end_io = base_bio(bio)->end_io;
 	bio->bi_end_io(bio);
@@ -60,7 +61,7 @@ static void base_end_io(struct bio *bio)
  */
 bool interpose_base_sent(struct bio *bio, const struct gendisk *through)
 {
-	return bio->bi_end_io == base_end_io && base_bio(bio)->through == through;
+	return bio->bi_end_io == interpose_base_end_io && base_bio(bio)->through == through;
 }
 
 /**
@@ -225,7 +226,7 @@ static int base_map(struct dm_target *ti, struct bio *bio)
 
 	own->end_io = bio->bi_end_io;
 	own->through = base_disk(base);
-	bio->bi_end_io = base_end_io;
+	bio->bi_end_io = interpose_base_end_io;
 	if (READ_ONCE(base->holds) && op_is_write(bio_op(bio)) && keep_held(base, bio))
 		return DM_MAPIO_SUBMITTED;
 	send(base, bio);

@@ -3,7 +3,7 @@
 /*
  * The hook's way into the kernel; not built where that has no function tracer.
  *
- *   submit_bio_noacct(bio) -> ftrace -> hook_called -> dm-interpose-hooked.c
+ *   submit_bio_noacct(bio) -> ftrace -> interpose_hooked_look(): dm-interpose-hooked.c
  */
 #include <linux/ftrace.h>
 
@@ -11,16 +11,9 @@
 
 static bool callback_possible;
 
-/* Context: any in which a bio is submitted. */
-static void notrace hook_called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
-				struct ftrace_regs *fregs)
-{
-	interpose_hooked_look((struct bio *)compat_ftrace_argument(fregs, 0));
-}
-
 /* PERMANENT: as long as it is registered, sysctl kernel.ftrace_enabled cannot take it away. */
 static struct ftrace_ops hook_ops = {
-	.func = hook_called,
+	.func = interpose_hooked_look,
 	.flags = FTRACE_OPS_FL_PERMANENT | COMPAT_FTRACE_FLAGS,
 };
 

@@ -12,6 +12,9 @@
 
 #include "dm-interpose.h"
 
+struct ftrace_ops;
+struct ftrace_regs;
+
 struct interpose_hook {
 	struct hlist_node node; /* interpose_hooks_mutex: in the registry */
 	struct gendisk *disk;
@@ -44,7 +47,8 @@ int interpose_hook_drain_tasks(ktime_t deadline);
 int interpose_hook_drain(const struct interpose_hook *hook, ktime_t deadline);
 
 /* dm-interpose-hooked.c; context of all but the first: interpose_hooks_mutex, unless they say otherwise. */
-void interpose_hooked_look(struct bio *bio);
+void interpose_hooked_look(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+			   struct ftrace_regs *fregs);
 int interpose_hooked_watch(void);
 void interpose_hooked_unwatch(void);
 bool interpose_hooked_overlaps(const struct interpose_hook *hook);

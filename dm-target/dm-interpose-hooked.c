@@ -226,13 +226,10 @@ static void sent_end_io(struct bio *bio)
  */
 bool interpose_hooked_send(struct interpose_write *write, struct bio *bio)
 {
-	struct interpose_origin *origin = write->ip->origin;
 	struct interpose_hook *hook;
 
-	if (!READ_ONCE(origin->hook))
-		return false;
 	rcu_read_lock();
-	hook = READ_ONCE(origin->hook);
+	hook = READ_ONCE(write->ip->origin->hook);
 	if (hook && !percpu_ref_tryget_live_rcu(&hook->users))
 		hook = NULL;
 	rcu_read_unlock();
@@ -251,12 +248,26 @@ static bool was_sent(const struct interpose_hook *hook, struct bio *bio)
 	       (bio->bi_end_io == sent_end_io && interpose_bio_write(bio)->sent == hook);
 }
 
+/* What a bio ends with that has been through here, or may be a piece of one that has: few have. */
+static bool may_be_own(const struct bio *bio)
+{
+	bio_end_io_t *end_io = READ_ONCE(bio->bi_end_io);
+
+	return end_io == hooked_end_io || end_io == sent_end_io ||
+	       end_io == interpose_base_end_io || end_io == chain_end_io;
+}
+
 /* Only what a driver splits off is chained to a bio that was sent. */
-static bool is_own(const struct interpose_hook *hook, struct bio *bio)
+static noinline bool was_ours(const struct interpose_hook *hook, struct bio *bio)
 {
 	struct bio *whole = chained_to(bio);
 
 	return is_wrapped(hook, bio) || was_sent(hook, bio) || (whole && was_sent(hook, whole));
+}
+
+static bool is_own(const struct interpose_hook *hook, struct bio *bio)
+{
+	return may_be_own(bio) && was_ours(hook, bio);
 }
 
 static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooked_write *write,
@@ -428,7 +439,7 @@ static bool redirect_bio(struct interpose_hook *hook, struct bio *bio)
 	return true;
 }
 
-static void look_at(struct bio *bio)
+static __always_inline void look_at(struct bio *bio)
 {
 	const struct gendisk *disk = bio->bi_bdev->bd_disk;
 	struct interpose_hook *hook;
@@ -453,11 +464,14 @@ static void look_at(struct bio *bio)
 }
 
 /**
- * interpose_hooked_look() - sees a bio before it is submitted; it may go another way after that
+ * interpose_hooked_look() - sees a bio before it is submitted, as ftrace calls for it; it may go another way after that
  * Context: any in which a bio is submitted.
  */
-void notrace interpose_hooked_look(struct bio *bio)
+void notrace interpose_hooked_look(unsigned long ip, unsigned long parent_ip,
+				   struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
+	struct bio *bio = (struct bio *)compat_ftrace_argument(fregs, 0);
+
 	compat_rcu_enter();
 	look_at(bio);
 	compat_rcu_leave();

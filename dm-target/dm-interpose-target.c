@@ -174,7 +174,7 @@ void interpose_remap(struct interpose_write *write, struct bio *bio)
 {
 	const struct interpose *ip = write->ip;
 
-	if (interpose_hooked_send(write, bio))
+	if (READ_ONCE(ip->origin->hook) && interpose_hooked_send(write, bio))
 		return;
 	bio_set_dev(bio, ip->base->bdev);
 	bio->bi_iter.bi_sector += ip->start;

@@ -254,6 +254,7 @@ struct interpose_area {
 	sector_t sectors;
 };
 
+void interpose_base_end_io(struct bio *bio);
 bool interpose_base_sent(struct bio *bio, const struct gendisk *through);
 void interpose_base_hold(struct interpose_base *base, bool holds);
 int interpose_base_area(const struct gendisk *disk, struct interpose_area *area);

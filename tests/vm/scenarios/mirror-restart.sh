@@ -57,6 +57,7 @@ timeout 300 dmsnap mirror --swap --yes "$old" "$new"
 end_load
 fsfreeze --freeze /
 checked=0
+blockdev --flushbufs "$new" # what udev has read of it before
 e2fsck -fn "$new" >/run/checked 2>&1 || checked=$?
 fsfreeze --unfreeze /
 cat /run/checked

@@ -77,7 +77,7 @@ written $start $((4 << 20))
 resizepart "$disk" 4 $((24 << 11))
 dd if=/dev/urandom of="${disk}4" bs=1M seek=20 count=2 oflag=direct status=none
 written $((start + (20 << 20))) $((2 << 20))
-delpart "$disk" 4
+partx --delete --nr 4 "$disk"
 dd if=/dev/urandom of="$disk" bs=1M seek=$(((start >> 20) + 12)) count=2 oflag=direct status=none
 written $(((start >> 20) + 12 << 20)) $((2 << 20))
 top=$(dmsetup ls --target interpose | cut -f 1)
