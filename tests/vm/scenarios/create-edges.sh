@@ -6,6 +6,9 @@
 
 set -euo pipefail
 
+# shellcheck source=tests/vm/scenarios/lib/helpers.sh
+. "${0%/*}/lib/helpers.sh"
+
 slow_table() {
     echo "0 131072 delay $DMSNAP_TEST_ORIGIN 0 0 $DMSNAP_TEST_ORIGIN 0 $1"
 }
@@ -52,17 +55,13 @@ dmsnap remove s2
 
 echo "== a filesystem that is mounted in another mount namespace alone"
 unshare --mount sh -c 'mount /dev/mapper/origin /mnt && touch /tmp/mounted && exec sleep 1000' & elsewhere=$!
-timeout 60 sh -c 'until [ -e /tmp/mounted ]; do sleep 0.1; done'
+wait_for '[ -e /tmp/mounted ]'
 [ -z "$(findmnt -n /dev/mapper/origin)" ]
 dd if=/dev/urandom of=/proc/$elsewhere/root/mnt/late bs=64k count=8 status=none
 dmsnap create -n s2 origin
 [ "$(dmsnap list --noheadings -o snap_name,consistency | awk '$1 == "s2" { print $2 }')" = fs ]
 e2fsck -fn /dev/dmsnap/s2/origin
-status=0
-dmsnap create -n s3 --store origin "$DMSNAP_TEST_4K" >/tmp/said 2>&1 || status=$?
-cat /tmp/said
-[ $status = 5 ]
-grep "mounted on /proc/$elsewhere/root/mnt" /tmp/said
+refused 5 "mounted on /proc/$elsewhere/root/mnt" dmsnap create -n s3 --store origin "$DMSNAP_TEST_4K"
 kill $elsewhere
 wait $elsewhere || true
 elsewhere=
@@ -74,11 +73,7 @@ slow_down 1500
 dd if=/dev/zero of=/mnt/file bs=64k count=6 oflag=direct status=none & writer=$!
 inflight=/sys/block/$(basename "$(readlink -f /dev/mapper/origin)")/inflight
 timeout 60 sh -c "until awk '\$2 > 0 { found = 1 } END { exit !found }' $inflight; do :; done"
-status=0
-dmsnap create -n s3 --deadline 0.2 origin >/tmp/said 2>&1 || status=$?
-cat /tmp/said
-[ $status = 5 ]
-grep "took longer than 200 ms" /tmp/said
+refused 5 "took longer than 200 ms" dmsnap create -n s3 --deadline 0.2 origin
 grep "^  try: --deadline" /tmp/said
 [ "$(dmsnap list --noheadings -o snap_name | tr -d ' ')" = s1 ]
 slow_down 0

@@ -54,10 +54,7 @@ done
 
 dmsnap mirror --yes --background "$part" "$other"
 sleep 3
-kill -0 "$load"
-kill -INT "$load"
-wait "$load" || true # it tells of the signal
-load=
+end_load
 timeout 200 dmsnap mirror "$part"
 dmsnap mirror --split "$part"
 blockdev --flushbufs "$other"
