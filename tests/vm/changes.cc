@@ -56,7 +56,7 @@ Range write_at_random(const Disk& disk, Random& random, bool discards)
 {
     const Bytes sector = disk.sector();
     const Bytes size = disk.size();
-    const Bytes length = random_length(sector, random);
+    const Bytes length{std::min(random_length(sector, random).count, size.count)};
     const Bytes position{sector.count * random.below((size.count - length.count) / sector.count + 1)};
     const std::uint64_t how = random.below(4);
     if (how == 0 && discards) {
