@@ -7,6 +7,7 @@
  *                                                    +- a write whose chunks pass: counted --> as it is
  *                                                    +- a write that must wait --> turned to the top device
  *                                                    `- any, of a redirect --> turned to its endpoint
+ *                                                        `- a flush of more than that: ended there --> as it is
  *
  *   live device <- top device: interpose
  *   live device <- interpose-base <- an endpoint: anything; and what is read of the old data
@@ -40,6 +41,7 @@ struct hooked_write {
 		struct hooked_write *next; /* while it is spare */
 	};
 	struct interpose_hook *turned; /* by this one; NULL: let go, and counted by the gate */
+	struct block_device *then; /* of a flush that was turned: where it goes after that; NULL: nowhere */
 	bio_end_io_t *end_io;
 	void *private;
 };
@@ -58,6 +60,8 @@ static struct kmem_cache *hooked_cache;
 static mempool_t *hooked_writes;
 static DEFINE_PER_CPU(struct hooked_cpu, hooked_cpus);
 static bio_end_io_t *chain_end_io; /* bio_chain_endio(), which has no name for us */
+static struct bio_list flushes; /* flushes_lock: half done */
+static DEFINE_SPINLOCK(flushes_lock); /* irqs off */
 
 static struct hlist_head *hook_bucket(const struct gendisk *disk)
 {
@@ -81,7 +85,8 @@ static struct hooked_write *hooked_get(void)
 		cpu->nr_spare--;
 	}
 	local_irq_restore(flags);
-	return write ?: mempool_alloc(hooked_writes, GFP_NOWAIT | __GFP_NOWARN);
+	/* With what is kept for those who cannot wait: to have none costs the points of an origin. */
+	return write ?: mempool_alloc(hooked_writes, GFP_ATOMIC | __GFP_NOWARN);
 }
 
 /* The reserve, which is everybody's, is filled up first.  Context: any. */
@@ -133,12 +138,49 @@ static void end_for_owner(struct bio *bio)
 	bio_endio(bio);
 }
 
+/* Sends flushes that their endpoints have done on to their own devices; they are still the hook's, and pass. */
+static void send_flushes(struct work_struct *work)
+{
+	struct bio_list done;
+	struct bio *bio;
+
+	spin_lock_irq(&flushes_lock);
+	done = flushes;
+	bio_list_init(&flushes);
+	spin_unlock_irq(&flushes_lock);
+	while ((bio = bio_list_pop(&done))) {
+		struct hooked_write *write = bio->bi_private;
+
+		bio_set_dev(bio, write->then);
+		write->then = NULL;
+		submit_bio_noacct(bio);
+	}
+}
+
+static DECLARE_WORK(flushes_work, send_flushes);
+
+static void flush_then(struct bio *bio)
+{
+	unsigned long flags;
+
+	bio_clear_flag(bio, BIO_QOS_THROTTLED);
+	bio_clear_flag(bio, BIO_QOS_MERGED);
+	spin_lock_irqsave(&flushes_lock, flags);
+	bio_list_add(&flushes, bio);
+	spin_unlock_irqrestore(&flushes_lock, flags);
+	queue_work(interpose_wq, &flushes_work);
+}
+
 static void end_hooked(struct bio *bio)
 {
 	struct hooked_write *write = bio->bi_private;
 	struct interpose_origin *origin = write->origin;
 	struct interpose_hook *turned = write->turned;
 
+	if (turned && write->then && !bio->bi_status) {
+		flush_then(bio);
+		return;
+	}
 	bio->bi_end_io = write->end_io;
 	bio->bi_private = write->private;
 	hooked_put(write);
@@ -273,8 +315,10 @@ static bool is_own(const struct interpose_hook *hook, struct bio *bio)
 static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooked_write *write,
 		      bool counted)
 {
-	if (!counted)
+	if (!counted) {
 		percpu_ref_get(&hook->users);
+		write->then = NULL;
+	}
 	write->origin = hook->origin;
 	write->turned = counted ? NULL : hook;
 	write->end_io = bio->bi_end_io;
@@ -385,15 +429,21 @@ static bool first_on_disk(struct bio *bio, sector_t *first)
 	return true;
 }
 
-/*
- * Whether a flush is meant for the area as well: also that of a disk, or of a device that has grown.  The base hands it on to
- * all of the disk; of several redirects on one disk the first one found gets it.
- */
+/* Whether a flush is meant for the area as well: also that of a disk, or of a device that has grown. */
 static bool flushes_area(const struct interpose_hook *hook, const struct bio *bio)
 {
 	sector_t start = bio->bi_bdev->bd_start_sect;
 
 	return start < hook->end && start + bdev_nr_sectors(bio->bi_bdev) > hook->first;
+}
+
+/* And for more than that: it goes to its own device as well, and on its way to the endpoints of other areas there. */
+static bool flushes_more(const struct interpose_hook *hook, const struct bio *bio)
+{
+	sector_t start = bio->bi_bdev->bd_start_sect;
+
+	return !bio_sectors(bio) && (start < hook->first ||
+				     start + bdev_nr_sectors(bio->bi_bdev) > hook->end);
 }
 
 /*
@@ -429,10 +479,13 @@ static bool redirect_bio(struct interpose_hook *hook, struct bio *bio)
 	if (is_own(hook, bio) || !redirect_first(hook, bio, &first))
 		return false;
 	write = hooked_get();
-	if (write)
+	if (write) {
 		hook_wrap(hook, bio, write, false);
-	else
+		if (flushes_more(hook, bio))
+			write->then = bio->bi_bdev;
+	} else {
 		WRITE_ONCE(hook->uncounted, true);
+	}
 	/* Not every endpoint can do the one; a suspended one fails the other. */
 	bio->bi_opf &= ~(REQ_NOWAIT | REQ_RAHEAD);
 	hook_turn(hook, bio, first);
@@ -549,6 +602,7 @@ static bio_end_io_t *__init find_chain_end_io(void)
 
 int __init interpose_hooked_init(void)
 {
+	bio_list_init(&flushes);
 	chain_end_io = find_chain_end_io();
 	hooked_cache = KMEM_CACHE(hooked_write, 0);
 	if (!hooked_cache)

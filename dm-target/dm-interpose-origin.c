@@ -301,12 +301,13 @@ static bool shelf_in_use(struct interpose_origin *origin)
 	return used;
 }
 
-/* Whether the store's device is the origin's own, above or below.  Deeper stacks are user space's to see. */
+/* Whether the store's device is the origin's own, above, below or hooked.  Deeper stacks are user space's to see. */
 static bool shelf_on_origin(const struct interpose *ip, const struct interpose_shelf *shelf)
 {
 	dev_t dev = interpose_shelf_device(shelf);
 
-	return dev == disk_devt(dm_disk(ip->origin->md)) || dev == ip->base->bdev->bd_dev;
+	return dev == disk_devt(dm_disk(ip->origin->md)) || dev == ip->base->bdev->bd_dev ||
+	       dev == interpose_hook_device(ip->origin);
 }
 
 /* Context: origin->change; @ip is in use.  Errors: the message "store" in the uapi header. */

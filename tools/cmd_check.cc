@@ -40,7 +40,7 @@ void add(Problems& all, Problems more)
 /// What is not well with one device. One that is not attached may have been, until somebody gave it another table.
 Problems problems_of(const Machine& machine, const std::string& spec)
 {
-    const BlockDevice block = resolve(spec);
+    const BlockDevice block = resolve_live(machine, spec);
     if (const OriginState* origin = find_attached(machine, block))
         return find_problems(machine, origin);
     if (const EndpointState* endpoint = machine.find_endpoint(block.number))

@@ -184,7 +184,9 @@ int run_clone(const Arguments& arguments)
     TakeWords words = take_words(arguments, PointWish(PointKind::snapshot, clone_name()));
     words.devices = {arguments.objects()[0]};
     const BlockDevice origin = resolve(words.devices.front());
-    require_interface(*start(), false);
+    {
+        const Change mended(arguments); // what a dead command left may be in the way
+    }
     CopyTarget target(arguments, arguments.objects()[1], origin);
     const Interrupt interrupt;
     if (words.store && resolve(*words.store).number == resolve(target.spec()).number)

@@ -87,14 +87,19 @@ Block block_of(const Machine& machine, const OriginState& origin)
     return block;
 }
 
-Block block_of(const EndpointState& endpoint)
+Block block_of(const Machine& machine, const EndpointState& endpoint)
 {
+    const DeviceState* live = endpoint.live ? machine.find_device(endpoint.live->number) : nullptr;
+    const bool suspended = endpoint.info.suspended || (endpoint.base && endpoint.base->info.suspended) ||
+                           (live != nullptr && live->info.suspended);
+    const bool loaded = !endpoint.inactive.empty() || (live != nullptr && live->info.inactive_table);
     Block block;
     add(block, "device", "device", printable(endpoint.device().text()));
     add(block, "number", "number", endpoint.live ? endpoint.live->number.text() : "");
     add(block, "via", "via", "endpoint");
-    add(block, "state", "state", endpoint.takes_bios ? INTERPOSE_STATE_ACTIVE : INTERPOSE_STATE_SUSPENDED);
-    add(block, "inactive_table", "inactive table", endpoint.inactive.empty() ? "" : "yes");
+    add(block, "state", "state",
+        endpoint.takes_bios && !suspended ? INTERPOSE_STATE_ACTIVE : INTERPOSE_STATE_SUSPENDED);
+    add(block, "inactive_table", "inactive table", loaded ? "yes" : "");
     add_size(block, "size", "size", length(endpoint.table));
     add(block, "endpoint", "endpoint", endpoint.name().text());
     add(block, "base", "base", endpoint.base ? endpoint.base->info.name.text() : "");
@@ -110,7 +115,7 @@ Block block_of(const EndpointState& endpoint)
 Block block_of(const Machine& machine, const std::string& spec)
 {
     if (const EndpointState* endpoint = machine.find_endpoint(resolve_live(machine, spec).number))
-        return block_of(*endpoint);
+        return block_of(machine, *endpoint);
     return block_of(machine, require_attached(machine, spec, "show its status"));
 }
 
@@ -149,7 +154,7 @@ int run_status(const Arguments& arguments)
         for (const OriginState& origin : machine.origins)
             blocks.push_back(block_of(machine, origin));
         for (const EndpointState& endpoint : machine.endpoints)
-            blocks.push_back(block_of(endpoint));
+            blocks.push_back(block_of(machine, endpoint));
     } else {
         code = for_each_object(arguments, [&](const std::string& spec) { blocks.push_back(block_of(machine, spec)); });
     }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "dm-interpose.h"
+#include "ops/clone.h"
 
 #include <cerrno>
 #include <cmath>
@@ -79,8 +80,13 @@ std::chrono::milliseconds deadline_of(const Arguments& arguments)
 std::vector<Tag> tags_of(const Arguments& arguments, const std::string& option)
 {
     std::vector<Tag> tags;
-    for (const std::string& text : arguments.values(option))
+    for (const std::string& text : arguments.values(option)) {
+        if (option == "addtag" && text.starts_with(own_tags))
+            throw Error("tag \"" + printable(text) + "\"", "use it",
+                fmt::format("those that begin with {} are dmsnap's own", own_tags), "another one")
+                .as(Fault::usage);
         tags.emplace_back(text);
+    }
     return tags;
 }
 

@@ -89,6 +89,21 @@ public:
                         "again");
         if (!renewed())
             return {};
+        try {
+            return taken();
+        } catch (const Error& error) {
+            if (renewed_.empty())
+                throw;
+            for (const BlockDevice& block : blocks_)
+                if (renewed_.contains(block.number))
+                    log_warning(fmt::format("{}: it stays detached", block.name()));
+            throw Error(error).as(Fault::not_undone);
+        }
+    }
+
+private:
+    std::vector<TakenPoint> taken()
+    {
         const Plan steps = change_.plan([this](const Machine& machine) { return plan(machine); });
         const Outcome outcome = change_.carry_out(steps);
         for (std::size_t i = 0; i < outcome.taken.size(); ++i)
@@ -98,7 +113,6 @@ public:
         return outcome.taken;
     }
 
-private:
     /// A second point of a device would have the name of the first.
     void require_each_once() const
     {

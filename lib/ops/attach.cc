@@ -63,7 +63,7 @@ constexpr Immovable immovable[] = {
     {"snapshot", "it is a snapshot of LVM's", "attach its origin, once lvremove has removed its snapshots"},
     {"snapshot-merge", "LVM is merging a snapshot into it", "again when lvs no longer shows the snapshot"},
     {"cache", "it is cached, and only one device may have the cache's metadata",
-        "lvconvert --splitcache, then again, or --via hook"},
+        "lvconvert --splitcache, then again, or mount its filesystem and --via hook"},
     {"writecache", "it is cached, and only one device may have the cache",
         "lvconvert --splitcache, then again, or --via hook"},
     {"mirror", "it is a mirror of the old kind, whose log only one device may have",
@@ -120,7 +120,7 @@ bool hides_writes(const Candidate& candidate)
         return false;
     return std::any_of(candidate.table.begin(), candidate.table.end(), [](const TableLine& line) {
         const std::string type = target_type(line.target);
-        return type == "thin" || type == "crypt" || type == "delay";
+        return type == "thin" || type == "crypt" || type == "delay" || type == "cache";
     });
 }
 
@@ -411,7 +411,7 @@ void require_hookable(const Machine& machine, const Candidate& candidate)
                 candidate, "lift that limit (io.max) for the moment of the attach, or mount its filesystem first"));
     if (candidate.uncounted && !is_frozen(candidate))
         throw refused(candidate, "the kernel does not count its writes, so that those under way cannot be waited for",
-            "mount its filesystem first, or set queue/iostats to 1 in its folder of sysfs, unless it is md linear");
+            "mount its filesystem first, or set queue/iostats to 1 in its folder of sysfs, unless it is md linear or NVMe");
     if (candidate.swap)
         throw refused(candidate, "the kernel swaps to it, or to what lies on it",
             or_by_table(candidate, "swapoff first, or attach a part of it"));

@@ -26,11 +26,20 @@ bool belongs_to(const Machine& machine, const OriginState& origin, const std::st
                                                         [&](const ImageState& image) { return is(image.info); });
 }
 
-bool is_of_another(const Machine& machine, const OriginState& only, const std::string& device)
+bool belongs_to(const EndpointState& endpoint, const std::string& device)
 {
-    return !belongs_to(machine, only, device) &&
-           std::any_of(machine.origins.begin(), machine.origins.end(),
-               [&](const OriginState& origin) { return belongs_to(machine, origin, device); });
+    const auto is = [&](const auto& part) { return part && part->info.name.text() == device; };
+    return endpoint.device().text() == device || endpoint.name().text() == device || is(endpoint.base) ||
+           is(endpoint.leg) || is(endpoint.meta);
+}
+
+/// Whether a device is one that dmsnap is attached to, or serves one; else it is told whichever device is asked about.
+bool belongs_to_any(const Machine& machine, const std::string& device)
+{
+    return std::any_of(machine.origins.begin(), machine.origins.end(),
+               [&](const OriginState& origin) { return belongs_to(machine, origin, device); }) ||
+           std::any_of(machine.endpoints.begin(), machine.endpoints.end(),
+               [&](const EndpointState& endpoint) { return belongs_to(endpoint, device); });
 }
 
 std::string remove_command(const OriginState& origin, const Point& point)
@@ -157,10 +166,7 @@ Problems find_problems_of(const Machine& machine, const EndpointState& endpoint)
 {
     Problems all = find_problems(machine);
     std::erase_if(all, [&](const Problem& problem) {
-        return problem.device != endpoint.device().text() && problem.device != endpoint.name().text() &&
-               (!endpoint.base || problem.device != endpoint.base->info.name.text()) &&
-               (!endpoint.leg || problem.device != endpoint.leg->info.name.text()) &&
-               (!endpoint.meta || problem.device != endpoint.meta->info.name.text());
+        return !belongs_to(endpoint, problem.device) && belongs_to_any(machine, problem.device);
     });
     return all;
 }
@@ -168,10 +174,7 @@ Problems find_problems_of(const Machine& machine, const EndpointState& endpoint)
 Problems find_orphans(const Machine& machine)
 {
     Problems all = find_problems(machine);
-    std::erase_if(all, [&](const Problem& problem) {
-        return std::any_of(machine.origins.begin(), machine.origins.end(),
-            [&](const OriginState& origin) { return belongs_to(machine, origin, problem.device); });
-    });
+    std::erase_if(all, [&](const Problem& problem) { return belongs_to_any(machine, problem.device); });
     return all;
 }
 
@@ -189,7 +192,9 @@ Problems find_problems(const Machine& machine, const OriginState* only)
         all.push_back({repair.device.text(), repair.found, "dmsnap recover"});
     std::move(recovery.in_the_way.begin(), recovery.in_the_way.end(), std::back_inserter(all));
     if (only != nullptr)
-        std::erase_if(all, [&](const Problem& problem) { return is_of_another(machine, *only, problem.device); });
+        std::erase_if(all, [&](const Problem& problem) {
+            return !belongs_to(machine, *only, problem.device) && belongs_to_any(machine, problem.device);
+        });
     return all;
 }
 

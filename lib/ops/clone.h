@@ -10,6 +10,8 @@
 
 namespace dmsnap {
 
+/// How the tags begin that nobody else gives.
+inline constexpr const char* own_tags = "dmsnap/";
 /// What such a snapshot is tagged with, and with what besides if its device was attached for it.
 inline constexpr const char* clone_tag = "dmsnap/clone";
 inline constexpr const char* clone_detach_tag = "dmsnap/clone/detach";

@@ -306,6 +306,36 @@ TEST_CASE("what the hook cannot see rightly is refused", "[plan]")
     CHECK(refused(world, partition) == "its disk 8:1 is attached, and it with that");
     partition.block.disk = DeviceNumber{8, 0};
     CHECK(refused(world, partition).empty());
+
+    Machine machine = world.machine();
+    machine.origins.at(0).live->disk = DeviceNumber{8, 0};
+    Candidate disk = candidate;
+    disk.block.number = {8, 0};
+    try {
+        plan_attach(machine, disk, Q);
+        FAIL("was not refused");
+    } catch (const Error& error) {
+        CHECK(error.reason() == "its partition 8:1 is attached");
+    }
+}
+
+TEST_CASE("a table in which writes wait uncounted is hooked while its filesystem is frozen alone", "[plan]")
+{
+    for (const char* table : {"0 4096 cache 8:16 8:32 8:48 128 1 writeback smq 0\n", "0 4096 thin 8:16 1\n",
+             "0 4096 crypt aes-xts-plain64 :64:logon:key 0 8:16 0\n", "0 4096 delay 8:16 0 10\n"}) {
+        INFO(table);
+        World world(table);
+        Candidate candidate = world.candidate();
+        candidate.freeze.devices.clear();
+        try {
+            plan_attach(world.machine(), candidate, U, {.via = Via::hook});
+            FAIL("was not refused");
+        } catch (const Error& error) {
+            CHECK(error.reason().starts_with("writes under way in its table cannot be waited for"));
+        }
+        candidate.freeze.devices = {candidate.block.number};
+        CHECK_FALSE(plan_attach(world.machine(), candidate, U, {.via = Via::hook}).empty());
+    }
 }
 
 TEST_CASE("attach of what is attached does nothing, with another chunk size it fails", "[plan]")

@@ -7,7 +7,10 @@
 #include "ops/check.h"
 #include "ops/endpoint.h"
 #include "ops/mirror.h"
+#include "ops/naming.h"
 #include "ops/recover.h"
+
+#include <set>
 
 using namespace dmsnap;
 using namespace dmsnap::test;
@@ -281,6 +284,33 @@ TEST_CASE("a mirror that died while it began leaves nothing", "[plan]")
         const std::string state = world.state();
         CHECK((state == before || state == after));
     }
+}
+
+TEST_CASE("of one device, check tells what is its own, and what is nobody's", "[plan]")
+{
+    World mirror = completed();
+    mirror.dm.legs = "AD";
+    const Machine mirrors = mirror.machine();
+    World lost = world_with_snapshot(segmented_world());
+    lost.dm.origins.at(U).lost = true;
+    lost.dm.prepare(
+        {base_name(Q), base_uuid(Q), parse_table("0 8 linear 8:16 0\n"), Visibility::private_device, false});
+    Machine machine = lost.machine();
+    machine.endpoints = mirrors.endpoints;
+
+    const auto devices = [](const std::vector<Problem>& problems) {
+        std::set<std::string> names;
+        for (const Problem& problem : problems)
+            names.insert(problem.device);
+        return names;
+    };
+    const std::string origin = machine.origins.at(0).device().text();
+    const std::string mirrored = machine.endpoints.at(0).device().text();
+    const std::string needless = base_name(Q).text();
+    CHECK(devices(find_problems(machine)) == std::set{origin, mirrored, needless});
+    CHECK(devices(find_problems(machine, &machine.origins.at(0))) == std::set{origin, needless});
+    CHECK(devices(find_problems_of(machine, machine.endpoints.at(0))) == std::set{mirrored, needless});
+    CHECK(devices(find_orphans(machine)) == std::set{needless});
 }
 
 TEST_CASE("a mirror that its device cannot be copied to, or has outgrown, is told of and ended", "[plan]")

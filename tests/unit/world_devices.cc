@@ -330,7 +330,19 @@ TEST_CASE(
     server.set("sda", "queue/iostats", "0");
     server.set("dm-0", "queue/iostats", "0");
     CHECK_FALSE(counts("sda1"));
+    const auto runs = [&](const char* release) {
+        test::write_file(server.roots().proc / "sys/kernel/osrelease", release);
+    };
+    runs("6.1.0-53-amd64\n");
     CHECK(counts("vg-home"));
+    runs("6.12.90+deb13-amd64\n");
+    CHECK_FALSE(counts("vg-home"));
+    server.set("dm-0", "queue/iostats", "1");
+    CHECK(counts("vg-home"));
+    server.add_device("nvme9n1", "259:90");
+    CHECK(counts("nvme9n1"));
+    runs("6.1.0-53-amd64\n");
+    CHECK_FALSE(counts("nvme9n1"));
     std::filesystem::create_directories(server.sysfs("sda") / "mq");
     CHECK(counts("sda1"));
     server.set("sdb", "queue/iostats", "1");

@@ -172,6 +172,7 @@ TEST_CASE("a name that is none is refused", "[bad-input-names]")
         {usage, "tag", {"change", "--addtag", "", "s1"}},
         {usage, "tag", {"change", "--addtag", "a b", "s1"}},
         {usage, "tag", {"change", "--addtag", "a,b", "s1"}},
+        {usage, "dmsnap's own", {"change", "--addtag", "dmsnap/clone", "s1"}},
         {usage, "tag", {"change", "--deltag", "\x1b[31m", "s1"}},
         {usage, "longer than 255", {"change", "--addtag", std::string(256, 't'), "s1"}},
         {failed, "no such point", {"change", "--addtag", "t", "nothing"}},

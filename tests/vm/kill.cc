@@ -116,6 +116,7 @@ public:
     /// Dies at so many ioctls of a verb, drawn by lot, or at all there are.
     Killing(std::unique_ptr<Origin> origin, std::size_t points)
         : points_(points), origin_(std::move(origin)), second_(linear_origin(spare_disk(), 16_MiB, 1, second_name)),
+          filesystem_(second_->path(), "ext4"),
           target_(target_name, fmt::format("0 98304 linear {} 65536\n", spare_disk())), writer_(origin_->path())
     {
         learn_pace();
@@ -241,6 +242,8 @@ private:
         const Milliseconds waited = time_to_write();
         longest_ = std::max(longest_, waited);
         CHECK(waited <= allowed_);
+        must({"timeout", "10", "sh", "-c",
+            fmt::format("echo alive >{0}/alive && sync --file-system {0}", filesystem_.directory())});
 
         // Whatever changes something mends first: here, what has nothing to do itself.
         const Arguments next = kills_ % 2 == 0 ? Arguments{"recover"} : Arguments{"detach", target_name};
@@ -250,7 +253,9 @@ private:
         const std::string now = lasting_state();
         if (now != before || !what.dead.empty())
             CHECK(now == done);
-        CHECK(run_tool({"check"}).out == "");
+        const Result checked = run_tool({"check"});
+        INFO(checked.out << checked.err);
+        CHECK(checked.status == 0);
         CHECK(udev_cookies() == 0);
         for (const auto& [point, ring] : images)
             if (std::filesystem::exists(origin_->image(point)))
@@ -264,6 +269,7 @@ private:
     std::size_t points_;
     std::unique_ptr<Origin> origin_;
     std::unique_ptr<Origin> second_;
+    Filesystem filesystem_; ///< of the second one, frozen for a point of both
     DmDevice target_;
     RecordWriter writer_;
     Milliseconds allowed_{1000};

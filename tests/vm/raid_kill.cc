@@ -53,12 +53,24 @@ std::optional<int> child_of(int pid)
     return std::nullopt;
 }
 
-/// Waits until the tool has its child, and a random moment more. Nothing if it was too quick for that.
+bool is_suspended()
+{
+    const std::filesystem::path device = std::filesystem::canonical("/dev/mapper/test-origin");
+    bool suspended = false;
+    std::ifstream("/sys/block" / device.filename() / "dm/suspended") >> suspended;
+    return suspended;
+}
+
+/// Waits until the tool has its child, by lot also until that has suspended the device, and a random moment more. Nothing
+/// if it was too quick for that.
 std::optional<int> child_at_work(Background& tool, Random& random)
 {
     while (tool.running())
         if (const auto child = child_of(tool.pid())) {
-            const timespec moment{0, static_cast<long>(random.below(60'000'000))};
+            const bool waits = random.below(2) == 0;
+            while (waits && !is_suspended() && child_of(tool.pid()) == child)
+                ;
+            const timespec moment{0, static_cast<long>(random.below(waits ? 10'000'000 : 60'000'000))};
             nanosleep(&moment, nullptr);
             return child;
         }
@@ -104,6 +116,7 @@ TEST_CASE("the critical section of a raid device ends whoever is killed in it", 
     auto origin = raid1_origin(64_MiB);
     std::optional<RecordWriter> writer(origin->path());
     unsigned killed = 0;
+    unsigned suspended = 0; ///< at a kill
     for (std::uint64_t round = 0; round < rounds("raid_kill_rounds"); ++round)
         for (const char* verb : {"attach", "detach"})
             for (const Killed killed_ones : {Killed::child, Killed::tool, Killed::both}) {
@@ -114,6 +127,7 @@ TEST_CASE("the critical section of a raid device ends whoever is killed in it", 
                 Background tool_at_work(
                     wanted ? origin->attaching({"dmsnap", verb}) : Arguments{"dmsnap", verb, origin->device()});
                 const auto child = child_at_work(tool_at_work, random);
+                suspended += child && is_suspended() ? 1 : 0;
                 // The tool first: it would start another child.
                 if (child && killed_ones != Killed::child && kill(tool_at_work.pid(), SIGKILL) == 0)
                     ++killed;
@@ -130,8 +144,9 @@ TEST_CASE("the critical section of a raid device ends whoever is killed in it", 
                 }
                 writer->write_on(3);
             }
-    std::cout << killed << " killed\n";
+    std::cout << killed << " killed, while it was suspended in " << suspended << " cases\n";
     CHECK(killed > 0);
+    CHECK(suspended > 0);
     writer->stop();
     const Ring ring = read_ring(origin->path());
     CHECK(ring.fault == "");

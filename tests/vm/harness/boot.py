@@ -22,7 +22,7 @@ HARNESS = Path(__file__).resolve().parent
 SPLAT = re.compile(r"WARNING: |BUG: |Oops|general protection fault|Kernel panic|UBSAN: |KASAN: |INFO: task .* blocked"
                    r"|possible recursive locking|inconsistent lock state|suspicious RCU usage|soft lockup"
                    r"|kernel BUG at|unreferenced object|ODEBUG: |trying to register non-static key|rcu: INFO: ")
-BOOT_SECONDS = {"debug": 240}
+DEBUG_BOOT_SECONDS = 240
 DEBUG_FACTOR = 4
 FULL_FACTOR = 10
 KEPT_LOGS = 50
@@ -69,6 +69,7 @@ class Boot:
 
     def __init__(self, options, work, tests, careful=False):
         self.kernel = options.kernel
+        self.debug = options.kernel.startswith("debug")
         self.options = options
         self.tests = tests
         self.job = Path(tempfile.mkdtemp(prefix="job", dir=work))
@@ -77,7 +78,6 @@ class Boot:
         for old in sorted(self.logs.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT_LOGS]:
             shutil.rmtree(old, ignore_errors=True)
         self._write_job()
-        debug = options.kernel == "debug"
         append = [f"root=UUID={uuid_of(options.image)}", "console=ttyS0", "8250.nr_uarts=1", "panic=-1", "panic_on_warn=1", "loglevel=5", "mitigations=off",
                   "nokaslr", "tsc=reliable", f"tsc_early_khz={1000000 if options.icount else tsc_khz()}", "watchdog_thresh=60",
                   "rcupdate.rcu_cpu_stall_timeout=120", "net.ifnames=0",
@@ -85,14 +85,14 @@ class Boot:
                   "modprobe.blacklist=ata_piix,ata_generic,pcspkr,psmouse,i2c_piix4,button,evdev,serio_raw,joydev"]
         if options.icount:
             append.append("dmsnap.tiny")
-        if debug:
+        if self.debug:
             # With KASAN and lockdep emulated, systemd takes a minute to start, and so do rules for disks nobody uses.
             append += ["dmsnap.tiny", "brd.rd_nr=0", "loop.max_loop=0", "null_blk.nr_devices=0", "scsi_debug.add_host=0"]
         parallel = any(test.parallel for test in tests) and not careful
         self.thread = options.thread or ("multi" if parallel else "single")
         self.machine = Machine(options.emulator, options.kernel_folder, options.image, options.initrd,
                                options.payload, self.job, self.logs,
-                               memory=options.memory or ("3G" if debug else "2G"), smp=options.smp, thread=self.thread,
+                               memory=options.memory or ("3G" if self.debug else "2G"), smp=options.smp, thread=self.thread,
                                accel=options.accel, icount=options.icount, append=append + options.append,
                                restarts=any(test.restarts for test in tests), terminal=options.shell)
         self.results = Lines(self.logs / "results")
@@ -103,7 +103,7 @@ class Boot:
     def _write_job(self):
         for name in ("agent", "tiny-init", "dmsnap-guest.service"):
             shutil.copy(HARNESS / "guest" / name, self.job)
-        environment = tables.environment(self.options.rounds + ("-debug" if self.kernel == "debug" else ""))
+        environment = tables.environment(self.options.rounds + ("-debug" if self.debug else ""))
         (self.job / "environment").write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
         if self.options.shell:
             (self.job / "shell").write_text(terminal.settings())
@@ -115,7 +115,7 @@ class Boot:
 
     def deadline(self, test):
         seconds = test.seconds * (FULL_FACTOR if self.options.rounds == "full" else 1)
-        return seconds * (DEBUG_FACTOR if self.kernel == "debug" else 1)
+        return seconds * (DEBUG_FACTOR if self.debug else 1)
 
     def look_at_serial(self):
         for line in self.serial.read():
@@ -153,7 +153,7 @@ class Boot:
     def boot(self):
         """Starts the machine; true once the guest is ready for its job."""
         start = told = time.monotonic()
-        limit = self.options.boot_timeout or BOOT_SECONDS.get(self.kernel, 120)
+        limit = self.options.boot_timeout or (DEBUG_BOOT_SECONDS if self.debug else 120)
         self.machine.start()
         while time.monotonic() - start < limit:
             self.ready = self.results.read_through("ready")

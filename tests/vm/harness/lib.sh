@@ -161,6 +161,15 @@ build_with_tests() {
     ninja -C "$1"
 }
 
+# build_sanitized BUILD: the tests that need no kernel, with every access and all arithmetic checked.
+build_sanitized() {
+    if [ ! -e "$1/build.ninja" ]; then
+        meson setup "$1" "${top:?}" -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false -Doptimization=1 \
+            -Dcpp_args=-fno-sanitize-recover=all -Dc_args=-fno-sanitize-recover=all
+    fi
+    ninja -C "$1" tests/unit/unit-tests tests/plan/plan-tests
+}
+
 # kernel_field NAME suite|known: a column of the table of kernels.
 kernel_field() {
     awk -v name="$1" -v field="$2" '

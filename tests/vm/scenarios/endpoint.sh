@@ -80,6 +80,11 @@ dmsnap recover
 [ "$(dmsnap check "$part")" = "" ]
 [ "$(readlink -f "/dev/disk/by-uuid/$uuid")" = "$part" ]
 in_sync
+end=$(basename /dev/mapper/dmsnap-end-*)
+dmsnap status "$part" | grep 'state *active'
+dmsetup suspend --nolockfs "$end"
+dmsnap status "$part" | grep 'state *suspended'
+dmsetup resume "$end"
 fsfreeze -f /mnt
 cmp -n $((length * 512)) /dev/mapper/dmsnap-base-* "$other"
 fsfreeze -u /mnt
@@ -89,7 +94,6 @@ refused 5 "another table stands in the place" dmsnap checkpoint -n c1 "$part"
 refused 5 "another table stands in the place" dmsnap attach "$disk"
 echo "$table" >/tmp/table
 refused 5 "another table stands in the place" dmsnap attach --table /tmp/table "$part"
-end=$(basename /dev/mapper/dmsnap-end-*)
 echo "0 $length linear $other 0" | dmsetup load "$end"
 dmsetup resume "$end"
 refused 5 "its own data is old" dmsnap detach "$part"

@@ -37,6 +37,7 @@ signatures() { wipefs --no-act --noheadings "$1"; }
 
 runs_elsewhere() { dmsetup table "$(basename /dev/mapper/dmsnap-end-*)" | grep -q "^0 $length linear"; }
 
+flushes_of() { awk '{ print $16 }' "/sys/class/block/${1#/dev/}/stat"; }
 # read and written, in sectors
 io_of() { awk '{ print $3, $7 }' "/sys/class/block/$1/stat"; }
 
@@ -115,7 +116,10 @@ mount -o ro "$other" /mnt2
 [ "$(cat /mnt2/mark)" = before ]
 umount /mnt2
 
-for way in "mirror" "detach"; do
+ways=(mirror detach)
+# Full rounds: both.
+if [ "${ROUNDS_kill_points:?}" = 1 ]; then ways=("${ways[RANDOM % 2]}"); fi
+for way in "${ways[@]}"; do
     echo "== a target that fails: the device goes on by itself, and nothing is a copy that is none: $way"
     slow 0
     timeout 200 dmsnap mirror --yes "$part" /dev/mapper/slow
@@ -130,7 +134,7 @@ for way in "mirror" "detach"; do
     refused 5 "its mirror has failed" dmsnap mirror --split --dry-run "$part"
     dmsetup load slow --table "0 $length linear $other 0"
     dmsetup resume slow
-    if [ $way = mirror ]; then
+    if [ "$way" = mirror ]; then
         refused 5 "has failed; the device goes on by itself" dmsnap mirror "$part"
     else
         dmsnap detach "$part"
@@ -192,9 +196,10 @@ to_begin=$(ioctls "$begin")
 to_wait=$(ioctls "$wait")
 to_split=$(ioctls "$split")
 [ "$(state)" = "$before" ]
+to_swap=$((to_split + 40)) # looks twice more, erases and removes; a number too high kills nothing
 # Full rounds: at each of them, but for those of a wait, of which nobody knows how many there are.
 rounds=1
-if [ "${ROUNDS_kill_points:?}" -gt 1 ]; then rounds=$((to_begin > to_split ? to_begin : to_split)); fi
+if [ "${ROUNDS_kill_points:?}" -gt 1 ]; then rounds=$((to_begin > to_swap ? to_begin : to_swap)); fi
 for round in $(seq 1 $rounds); do
     die "$begin" "$(turn "$round" $rounds "$to_begin")"
     if [ "$(state)" = "$before" ]; then $begin; fi
@@ -203,7 +208,7 @@ for round in $(seq 1 $rounds); do
     $wait
     die "$split" "$(turn "$round" $rounds "$to_split")"
     if [ "$(state)" != "$before" ]; then
-        die "$swap" "$(turn "$round" $rounds "$to_split")"
+        die "$swap" "$(turn "$round" $rounds "$to_swap")"
         if runs_elsewhere; then back; fi
         if [ "$(state)" = "$before" ]; then continue; fi
         $split
@@ -232,7 +237,7 @@ die_in() {
     [ "$2" = both ] || timeout 20 sh -c 'echo alive >/mnt/alive'
     dmsnap recover
     timeout 10 sh -c 'echo alive >/mnt/alive && sync --file-system /mnt'
-    [ "$(dmsnap check)" = "" ]
+    dmsnap check
     udevadm settle
 }
 killed=0
@@ -262,6 +267,15 @@ other_io=$(io_of "${other#/dev/}")
 sleep 2
 [ "$(io_of "$name")" = "$quiet" ]
 [ "$(io_of "${other#/dev/}")" != "$other_io" ]
+# Its own disk has other areas, which a flush of all of it is for as well.
+flushes=$(flushes_of "$disk") other_flushes=$(flushes_of "$other")
+sync "$disk"
+[ "$(flushes_of "$disk")" -gt "$flushes" ]
+[ "$(flushes_of "$other")" -gt "$other_flushes" ]
+flushes=$(flushes_of "$disk")
+sync --file-system /mnt
+sync "$part"
+[ "$(flushes_of "$disk")" = "$flushes" ]
 [ "$(dmsnap check)" = "" ]
 dmsnap recover
 dmsnap status "$part"

@@ -141,6 +141,19 @@ expect 0 'state +suspended' dmsnap status vg/lv
 dmsetup resume vg-lv
 expect 0 '^$' dmsnap check vg/lv
 dmsnap detach vg/lv
+strace -qq -e trace=ioctl -o /tmp/ioctls dmsnap attach --via table vg/lv
+swap=$(grep -n DM_TABLE_LOAD /tmp/ioctls | tail -n 1 | cut -d : -f 1)
+dmsnap detach vg/lv
+for when in "$swap" "$((swap + 1))"; do
+    rm /tmp/ioctls
+    strace -qq -e trace=ioctl -e "inject=ioctl:signal=STOP:when=$when" -o /tmp/ioctls \
+        dmsnap attach --via table vg/lv &
+    until grep -q 'stopped by SIGSTOP' /tmp/ioctls; do :; done
+    if flock -n /run/lock/lvm/V_vg true; then exit 1; fi
+    pkill -CONT -x dmsnap
+    wait $!
+    dmsnap detach vg/lv
+done
 dmsetup load vg-lv --table "$(dmsetup table vg-lv | sed "s/linear \([^ ]*\) \([^ ]*\)/interpose \1 \2 $uuid 32/")"
 flock --no-fork /run/lock/lvm/V_vg sleep 60 &
 while flock -n /run/lock/lvm/V_vg true; do :; done

@@ -70,7 +70,7 @@ die() {
     died=$((died + (status == 137)))
     timeout 10 sh -c 'echo alive >/mnt/alive && sync --file-system /mnt'
     dmsnap recover
-    [ "$(dmsnap check)" = "" ]
+    dmsnap check
     udevadm settle
 }
 
