@@ -41,7 +41,7 @@ struct hooked_write {
 		struct hooked_write *next; /* while it is spare */
 	};
 	struct interpose_hook *turned; /* by this one; NULL: let go, and counted by the gate */
-	struct block_device *then; /* of a flush that was turned: where it goes after that; NULL: nowhere */
+	struct block_device *then; /* a turned flush goes there as well; NULL: nowhere */
 	bio_end_io_t *end_io;
 	void *private;
 };
@@ -442,8 +442,8 @@ static bool flushes_more(const struct interpose_hook *hook, const struct bio *bi
 {
 	sector_t start = bio->bi_bdev->bd_start_sect;
 
-	return !bio_sectors(bio) && (start < hook->first ||
-				     start + bdev_nr_sectors(bio->bi_bdev) > hook->end);
+	return !bio_sectors(bio) &&
+	       (start < hook->first || start + bdev_nr_sectors(bio->bi_bdev) > hook->end);
 }
 
 /*
