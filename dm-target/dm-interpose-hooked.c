@@ -171,24 +171,37 @@ static void flush_then(struct bio *bio)
 	queue_work(interpose_wq, &flushes_work);
 }
 
-static void end_hooked(struct bio *bio)
+static void unwrap(struct bio *bio, struct hooked_write *write)
 {
-	struct hooked_write *write = bio->bi_private;
-	struct interpose_origin *origin = write->origin;
-	struct interpose_hook *turned = write->turned;
-
-	if (turned && write->then && !bio->bi_status) {
-		flush_then(bio);
-		return;
-	}
 	bio->bi_end_io = write->end_io;
 	bio->bi_private = write->private;
 	hooked_put(write);
 	end_for_owner(bio);
-	if (turned)
-		percpu_ref_put(&turned->users);
-	else
-		interpose_gate_leave(origin);
+}
+
+static noinline void end_turned(struct bio *bio, struct hooked_write *write)
+{
+	struct interpose_hook *hook = write->turned;
+
+	if (write->then && !bio->bi_status) {
+		flush_then(bio);
+		return;
+	}
+	unwrap(bio, write);
+	percpu_ref_put(&hook->users);
+}
+
+static void end_hooked(struct bio *bio)
+{
+	struct hooked_write *write = bio->bi_private;
+	struct interpose_origin *origin = write->origin;
+
+	if (unlikely(write->turned)) {
+		end_turned(bio, write);
+		return;
+	}
+	unwrap(bio, write);
+	interpose_gate_leave(origin);
 }
 
 /* The outermost one on this processor ends them all. */
@@ -327,21 +340,27 @@ static void hook_wrap(struct interpose_hook *hook, struct bio *bio, struct hooke
 	smp_store_release(&bio->bi_end_io, hooked_end_io); /* pairs with is_wrapped() */
 }
 
+/* Whether a write can be turned: what goes over a border would be failed by the top device. */
+static bool hook_can_turn(const struct interpose_hook *hook, struct bio *bio, sector_t first,
+			  sector_t end)
+{
+	return first >= hook->first && end <= hook->end && !compat_loses_atomic(bio);
+}
+
 /*
  * Whether a write has to be counted with those that a closed gate still waits for, as long as there are any: it cannot be
  * turned, or one of them ends only when it has.
  */
-static bool hook_must_not_wait(const struct interpose_hook *hook, const struct bio *bio,
-			       bool can_turn)
+static bool hook_must_not_wait(const struct interpose_hook *hook, struct bio *bio, sector_t first,
+			       sector_t end)
 {
 	const struct bio *whole = chained_to(bio);
 
-	return !can_turn || (whole && is_wrapped(hook, whole));
+	return !hook_can_turn(hook, bio, first, end) || (whole && is_wrapped(hook, whole));
 }
 
 /* Return: whether a write may go as it is, counted by the gate; else it must be turned to the top device. */
-static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t first, sector_t end,
-			bool can_turn)
+static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t first, sector_t end)
 {
 	struct interpose_origin *origin = hook->origin;
 	sector_t from = max(first, hook->first);
@@ -350,7 +369,7 @@ static bool hook_let_go(struct interpose_hook *hook, struct bio *bio, sector_t f
 		chunks_touched(from - hook->first, to - from, origin->chunk_shift);
 
 	if (!percpu_ref_tryget_live_rcu(&origin->gate) &&
-	    (!hook_must_not_wait(hook, bio, can_turn) || !percpu_ref_tryget(&origin->gate)))
+	    (!hook_must_not_wait(hook, bio, first, end) || !percpu_ref_tryget(&origin->gate)))
 		return false;
 	if (READ_ONCE(origin->active) && interpose_write_goes(origin, bio_op(bio), range))
 		return true;
@@ -365,13 +384,6 @@ static void hook_turn(const struct interpose_hook *hook, struct bio *bio, sector
 	bio_set_dev(bio, hook->top);
 }
 
-/* Whether a write can be turned: what goes over a border would be failed by the top device. */
-static bool hook_can_turn(const struct interpose_hook *hook, struct bio *bio, sector_t first,
-			  sector_t end)
-{
-	return first >= hook->first && end <= hook->end && !compat_loses_atomic(bio);
-}
-
 static bool hook_shrunk(const struct interpose_hook *hook)
 {
 	return bdev_nr_sectors(hook->live) < hook->end - hook->first;
@@ -382,7 +394,7 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 {
 	sector_t end = first + bio_sectors(bio);
 	struct hooked_write *write;
-	bool can_turn, counted;
+	bool counted;
 
 	/* What lies beyond the end of a live device that has grown counts as changed, unseen. */
 	if (end <= hook->first || first >= hook->end)
@@ -394,9 +406,8 @@ static bool hook_bio(struct interpose_hook *hook, struct bio *bio, sector_t firs
 		goto forsake;
 	if (!queue_is_mq(hook->disk->queue))
 		bio_clear_polled(bio); /* such a device keeps a list of its own in bi_private */
-	can_turn = hook_can_turn(hook, bio, first, end);
-	counted = hook_let_go(hook, bio, first, end, can_turn);
-	if (!counted && !can_turn)
+	counted = hook_let_go(hook, bio, first, end);
+	if (!counted && !hook_can_turn(hook, bio, first, end))
 		goto forsake;
 	hook_wrap(hook, bio, write, counted);
 	if (!counted)
