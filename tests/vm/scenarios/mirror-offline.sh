@@ -67,6 +67,8 @@ for moved in yes no; do
     dmsnap detach "$part"
     udevadm settle
     [ "$(dmsetup ls)" = 'No devices found' ]
+    blockdev --flushbufs "$other" # what udev has read of it before
+    e2fsck -fn "$other"
     mount "$other" /mnt
     [ "$(cat /mnt/mark)" = $moved ]
     umount /mnt
