@@ -102,6 +102,7 @@ static bool keep_held(struct interpose_base *base, struct bio *bio)
 	unsigned long flags;
 	bool holds;
 
+	/* Its control group is the submitter's, not that of whoever lets it go. */
 	interpose_bio_detach(bio);
 	spin_lock_irqsave(&base->lock, flags);
 	holds = base->holds;

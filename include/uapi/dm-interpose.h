@@ -119,7 +119,7 @@
  *     Keeps the old data of snapshots taken from now on in that store (an active interpose-store).
  *     EBUSY while a valid snapshot or an image needs another store, or old data is still on its way to that one; ENODEV: no such store; EINVAL: the origin's
  *     chunk is no multiple of the store's granule, the store's logical block is larger than the
- *     origin's, or the store lies on the origin or its base; EIO: the store has failed; ENOMEM.  No answer.
+ *     origin's, or the store lies on the origin, its base or the device it hooks; EIO: the store has failed; ENOMEM.  No answer.
  * unstore
  *     Lets go of the store.  EBUSY while a valid snapshot or an image needs it, or old data is still on its way to it.
  *     No answer.
