@@ -15,6 +15,8 @@
  * nobody knows what the base is being made to hold.  A read that ends after the snapshot became invalid
  * fails.
  *
+ * Where a store lies inside its own origin there are zeros.
+ *
  * Reads do not cross chunks: device-mapper splits them at max_io_len.
  */
 #include <linux/module.h>
@@ -245,6 +247,7 @@ static bool aim_at_exception(struct interpose_image *image, struct bio *bio, sec
 /* Decides about a read as it came: DM_MAPIO_*. */
 static int image_aim(struct interpose_image *image, struct bio *bio)
 {
+	const struct interpose_origin *origin = image->origin;
 	struct image_read *read = bio_read_data(bio);
 	int r;
 
@@ -253,6 +256,13 @@ static int image_aim(struct interpose_image *image, struct bio *bio)
 	r = image_park(image, bio);
 	if (r != DM_MAPIO_REMAPPED)
 		return r;
+	if (interpose_inside_holds(origin,
+				   chunk_of_sector(read->iter.bi_sector, origin->chunk_shift))) {
+		read->from_base = false;
+		zero_fill_bio(bio);
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
 	read->from_base = !aim_at_exception(image, bio, read->iter.bi_sector);
 	if (read->from_base) {
 		bio_set_dev(bio, image->base->bdev);

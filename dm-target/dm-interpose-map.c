@@ -117,6 +117,29 @@ bool interpose_map_test(const struct interpose_map *map, struct chunk_range rang
 	return true;
 }
 
+bool interpose_map_touches(const struct interpose_map *map, struct chunk_range range)
+{
+	u64 word = chunk_nr(range.first) / BITS_PER_LONG;
+	u64 last = min(chunk_nr(range.last), map->bits - 1) / BITS_PER_LONG;
+
+	if (chunk_nr(range.first) >= map->bits)
+		return false;
+	while (word <= last) {
+		const atomic_long_t *leaf = leaf_read(map, word / MAP_LEAF_WORDS);
+
+		if (!leaf) {
+			word += MAP_LEAF_WORDS - word % MAP_LEAF_WORDS;
+			continue;
+		}
+		if (leaf == MAP_ALL)
+			return true;
+		if (atomic_long_read(&leaf[word % MAP_LEAF_WORDS]) & word_mask(word, range))
+			return true;
+		word++;
+	}
+	return false;
+}
+
 static void word_set(atomic_long_t *word, unsigned long mask)
 {
 	if (~atomic_long_read(word) & mask)

@@ -45,6 +45,9 @@ void interpose_map_destroy(struct interpose_map *map);
 /* Whether every bit of @range, which the map has, is set.  Context: any. */
 bool interpose_map_test(const struct interpose_map *map, struct chunk_range range);
 
+/* Whether any bit of @range, as far as the map has it, is set.  Context: any. */
+bool interpose_map_touches(const struct interpose_map *map, struct chunk_range range);
+
 /*
  * Sets every bit of @range that the map has.  A bit that is set already is not written, so that writers of hot chunks
  * share its cache line.  Context: any that @gfp allows.

@@ -332,22 +332,65 @@ static int parse_change(char **args, struct interpose_change_request *request)
 	return r;
 }
 
-/* store <store uuid> */
+/* "<first sector>+<sectors>": whole chunks of the origin; @word is written to. */
+static int parse_chunks(const struct interpose_origin *origin, char *word,
+			struct chunk_range *range)
+{
+	u64 length = READ_ONCE(origin->length), first, sectors;
+	const char *first_word = strsep(&word, "+");
+
+	if (!word || parse_number(first_word, &first) || parse_number(word, &sectors))
+		return -EINVAL;
+	if (!sectors || first >= length || sectors > length - first)
+		return -EINVAL;
+	if ((first | sectors) & ((1ULL << origin->chunk_shift) - 1))
+		return -EINVAL;
+	*range = chunks_touched(first, sectors, origin->chunk_shift);
+	return 0;
+}
+
+/* "<first sector>+<sectors>,..."; @word is written to. */
+static int parse_inside(const struct interpose_origin *origin, char *word,
+			struct interpose_map *inside)
+{
+	char *chunks;
+
+	while ((chunks = strsep(&word, ","))) {
+		struct chunk_range range;
+		int r = parse_chunks(origin, chunks, &range);
+
+		if (r)
+			return r;
+		interpose_map_set(inside, range, MAP_FALLBACK_CLEAR, GFP_KERNEL);
+		if (!interpose_map_test(inside, range))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* store <store uuid> [<inside>] */
 static int message_store(struct interpose *ip, char **args, struct answer *answer)
 {
+	struct interpose_origin *origin = ip->origin;
+	struct interpose_map *inside = NULL;
 	uuid_t uuid;
 	int r;
 
 	if (parse_uuid(args[0], &uuid))
 		return -EINVAL;
-	r = interpose_origin_await_copies(ip->origin);
+	r = interpose_origin_await_copies(origin);
 	if (r)
 		return r;
-	mutex_lock(&ip->origin->change);
-	r = interpose_origin_set_store(ip, &uuid);
-	mutex_unlock(&ip->origin->change);
+	mutex_lock(&origin->change);
+	if (args[1]) {
+		inside = interpose_map_create(origin->chunks);
+		r = inside ? parse_inside(origin, args[1], inside) : -ENOMEM;
+	}
+	r = r ?: interpose_origin_set_store(ip, &uuid, &inside);
+	mutex_unlock(&origin->change);
+	interpose_map_destroy(inside);
 	if (!r)
-		interpose_origin_event(ip->origin);
+		interpose_origin_event(origin);
 	return r;
 }
 
@@ -599,7 +642,7 @@ static int message_changed(struct interpose *ip, char **args, struct answer *ans
 static const struct message messages[] = {
 	{ INTERPOSE_MSG_HOOK, 2, 2, message_hook },
 	{ INTERPOSE_MSG_UNHOOK, 1, 1, message_unhook },
-	{ INTERPOSE_MSG_STORE, 1, 1, message_store },
+	{ INTERPOSE_MSG_STORE, 1, 2, message_store },
 	{ INTERPOSE_MSG_UNSTORE, 0, 0, message_unstore },
 	{ INTERPOSE_MSG_TAKE, 6, MESSAGE_ARGS_MAX, message_take },
 	{ INTERPOSE_MSG_DROP, POINT_ARGS, POINT_ARGS + INTERPOSE_SET_MAX - 1, message_drop },

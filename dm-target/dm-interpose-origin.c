@@ -37,6 +37,7 @@ const char *interpose_failure_name(enum interpose_failure failure)
 		[FAILURE_STORE_FULL] = INTERPOSE_FAILURE_STORE_FULL,
 		[FAILURE_STORE_ERROR] = INTERPOSE_FAILURE_STORE_ERROR,
 		[FAILURE_STORE_REMOVED] = INTERPOSE_FAILURE_STORE_REMOVED,
+		[FAILURE_STORE_OVERWRITTEN] = INTERPOSE_FAILURE_STORE_OVERWRITTEN,
 		[FAILURE_READ_ERROR] = INTERPOSE_FAILURE_READ_ERROR,
 		[FAILURE_NO_MEMORY] = INTERPOSE_FAILURE_NO_MEMORY,
 		[FAILURE_DETACHED] = INTERPOSE_FAILURE_DETACHED,
@@ -269,6 +270,7 @@ static void shelf_drop(struct interpose_origin *origin)
 {
 	struct interpose_shelf *shelf = shelf_swap(origin, NULL);
 
+	interpose_inside_end(origin);
 	if (shelf)
 		interpose_shelf_unbind(shelf);
 	interpose_copy_reserve_free(origin);
@@ -310,8 +312,12 @@ static bool shelf_on_origin(const struct interpose *ip, const struct interpose_s
 	       dev == interpose_hook_device(ip->origin);
 }
 
-/* Context: origin->change; @ip is in use.  Errors: the message "store" in the uapi header. */
-int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid)
+/*
+ * @inside: the chunks of the origin that the store lies in, or NULL; taken over, and then NULL.
+ * Context: origin->change; @ip is in use.  Errors: the message "store" in the uapi header.
+ */
+int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid,
+			       struct interpose_map **inside)
 {
 	struct interpose_origin *origin = ip->origin;
 	struct interpose_shelf *shelf;
@@ -338,6 +344,9 @@ int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid)
 		interpose_copy_reserve_free(origin);
 		return -EINVAL;
 	}
+	if (*inside)
+		interpose_inside_begin(origin, *inside);
+	*inside = NULL;
 	shelf_swap(origin, shelf);
 	return 0;
 }
@@ -359,6 +368,9 @@ static void origin_free(struct kref *ref)
 	struct interpose_origin *origin = container_of(ref, struct interpose_origin, ref);
 
 	cancel_work_sync(&origin->write_work);
+	interpose_map_destroy(
+		origin->inside); /* nobody asks any more what it makes of the changes */
+	origin->inside = NULL;
 	shelf_drop(origin);
 	interpose_points_free(origin);
 	interpose_map_destroy(origin->pass);

@@ -61,7 +61,7 @@ void interpose_points_free(struct interpose_origin *origin)
 
 u64 interpose_points_map_bytes(struct interpose_origin *origin)
 {
-	u64 bytes = interpose_map_bytes(origin->pass);
+	u64 bytes = interpose_map_bytes(origin->pass) + interpose_map_bytes(origin->inside);
 	struct interpose_point *point;
 
 	lockdep_assert_held(&origin->mutex);

@@ -53,7 +53,7 @@ struct interpose_store {
 		table; /* stores_mutex: of the target, to tell who waits on it; NULL when it goes */
 	struct work_struct event_work;
 	bool full; /* told of, until there is room again */
-	bool failed; /* set once, after an I/O error */
+	bool failed; /* set once: an I/O error, or its place is lost */
 	bool gone; /* set once, when the target goes: no I/O starts any more */
 	atomic_t writing; /* keeps between reserve and done; 1 for the open store */
 	wait_queue_head_t idle; /* writing became 0 */
@@ -458,6 +458,17 @@ int interpose_shelf_ready(struct interpose_shelf *shelf)
 	return READ_ONCE(shelf->store->failed) ? -EIO : 0;
 }
 
+static void store_fail(struct interpose_store *store)
+{
+	if (!xchg(&store->failed, true))
+		store_event(store);
+}
+
+void interpose_shelf_fail(struct interpose_shelf *shelf)
+{
+	store_fail(shelf->store);
+}
+
 void interpose_shelf_unbind(struct interpose_shelf *shelf)
 {
 	struct interpose_store *store = shelf->store;
@@ -538,8 +549,7 @@ static void keep_work(struct work_struct *work)
 	struct interpose_store *store = keep->shelf->store;
 
 	if (keep->error) {
-		if (!xchg(&store->failed, true))
-			store_event(store);
+		store_fail(store);
 		interpose_index_free(keep->entries);
 		granules_give(keep->shelf, keep->slot, keep->chunks);
 	} else {

@@ -111,6 +111,13 @@ void interpose_shelf_status(struct interpose_shelf *shelf, u64 *index_bytes, u64
 int interpose_shelf_ready(struct interpose_shelf *shelf);
 
 /**
+ * interpose_shelf_fail() - the store's place has become somebody else's: nothing is kept there any more
+ * What is under way goes on.
+ * Context: any.
+ */
+void interpose_shelf_fail(struct interpose_shelf *shelf);
+
+/**
  * interpose_shelf_queue() - have work done that submits I/O to the store, and may wait there for the device
  * Context: any.
  */

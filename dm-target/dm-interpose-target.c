@@ -270,10 +270,11 @@ static struct counts count_points(struct interpose_origin *origin)
 	return counts;
 }
 
-/* The most the maps can take: one for each point there is, and pass. */
+/* The most the maps can take: one for each point there is, pass, and where the store lies if that is inside. */
 static u64 map_bound(const struct interpose_origin *origin)
 {
-	return (max(origin->nr_points, 1U) + 1) * interpose_map_bytes_max(origin->chunks);
+	return (max(origin->nr_points, 1U) + 1 + !!origin->inside) *
+	       interpose_map_bytes_max(origin->chunks);
 }
 
 static const char *state_name(const struct interpose *ip)

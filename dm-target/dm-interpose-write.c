@@ -4,6 +4,7 @@
  * The path of a write, once it holds the gate.
  *
  *   interpose_write -+- no point yet, or every chunk passes -----------------> base
+ *                    +- to where the store lies: inside.c
  *                    +- discard: mark; dropped while a snapshot lives, else -> base
  *                    +- no snapshot: mark changed, pass ---------------------> base
  *                    `- hold -> waiting -> interpose_write_work
@@ -40,9 +41,11 @@ bool interpose_write_goes(struct interpose_origin *origin, enum req_op op, struc
 {
 	struct interpose_map *pass = origin->pass;
 
-	if (!pass)
+	if (pass && op != REQ_OP_DISCARD && interpose_map_test(pass, range))
 		return true;
-	if (op != REQ_OP_DISCARD && interpose_map_test(pass, range))
+	if (READ_ONCE(origin->inside) && interpose_inside_met(origin, range))
+		return false;
+	if (!pass)
 		return true;
 	if (READ_ONCE(origin->newest))
 		return false;
@@ -135,6 +138,7 @@ static void submit_opened(struct interpose_origin *origin)
 
 enum verdict {
 	NOTHING_TO_KEEP, /* no snapshot: the whole rest of the write may go */
+	TOO_EARLY, /* it may meet what is under way to a store inside the origin */
 	KEPT, /* write->next is */
 	JOINED, /* a copy of write->next is under way, and the write waits for it */
 	COPY, /* start one, of up to *room chunks; counted in nr_copies */
@@ -170,7 +174,7 @@ static enum verdict write_judge(struct interpose_origin *origin, struct interpos
 {
 	lockdep_assert_held(&origin->lock);
 	if (!origin->newest)
-		return NOTHING_TO_KEEP;
+		return origin->inside && origin->nr_copies ? TOO_EARLY : NOTHING_TO_KEEP;
 	if (chunk_nr(write->next) >= origin->newest_chunks)
 		return KEPT; /* no snapshot goes that far */
 	if (interpose_copy_join(origin, write))
@@ -212,6 +216,8 @@ static enum progress write_advance(struct interpose_origin *origin, struct inter
 			if (r == -EBUSY)
 				return STALLED;
 			continue; /* the snapshots are invalid now */
+		case TOO_EARLY:
+			return STALLED;
 		case NOTHING_TO_KEEP:
 			done.last = write->last;
 			break;

@@ -55,6 +55,7 @@ enum interpose_failure {
 	FAILURE_STORE_FULL,
 	FAILURE_STORE_ERROR,
 	FAILURE_STORE_REMOVED,
+	FAILURE_STORE_OVERWRITTEN,
 	FAILURE_READ_ERROR,
 	FAILURE_NO_MEMORY,
 	FAILURE_DETACHED,
@@ -146,6 +147,8 @@ struct interpose_origin {
 	u64 copied; /* lock: chunks, ever */
 	wait_queue_head_t copies_idle; /* nr_copies became 0 */
 	struct interpose_shelf *shelf; /* change and lock write */
+	struct interpose_map
+		*inside; /* change and lock write: the chunks that the store lies in; or NULL */
 	struct interpose_copy *reserve; /* lock: memory for one chunk, for when there is no other */
 
 	struct bio_list parked; /* lock: reads of images, while active is NULL */
@@ -227,7 +230,8 @@ void interpose_origin_renew_newest(struct interpose_origin *origin);
 void interpose_origin_sweep(struct interpose_origin *origin);
 void interpose_origin_sweep_soon(struct interpose_origin *origin);
 int interpose_origin_await_copies(struct interpose_origin *origin);
-int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid);
+int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid,
+			       struct interpose_map **inside);
 int interpose_origin_unset_store(struct interpose_origin *origin);
 
 /* dm-interpose-gate.c */
@@ -279,6 +283,12 @@ int interpose_copy_start(struct interpose_origin *origin, struct interpose_write
 			 u64 chunks);
 u64 interpose_copy_budget(void);
 void interpose_bio_add_pages(struct bio *bio, struct page **pages, unsigned int sectors);
+
+/* dm-interpose-inside.c */
+bool interpose_inside_met(struct interpose_origin *origin, struct chunk_range range);
+bool interpose_inside_holds(const struct interpose_origin *origin, chunk_t chunk);
+void interpose_inside_begin(struct interpose_origin *origin, struct interpose_map *inside);
+void interpose_inside_end(struct interpose_origin *origin);
 
 /* dm-interpose-freeze.c */
 struct interpose_freeze_list {

@@ -10,7 +10,9 @@ namespace {
 
 constexpr Option create_options[] = {
     {"name,n", "NAME", "the name of the snapshot"},
-    {"store", "STORE", "the block device that takes the old data; its content is lost"},
+    {"store", "STORE", "the block device that takes the old data, whose content is lost; or a directory: see --size"},
+    {"size,L", "SIZE", "of the file that takes it, on the device itself, where no block device is named"},
+    {"extents,l", "PERCENT%ORIGIN", "the same as a part of the device; 10%ORIGIN unless given"},
     {"chunksize,c", "SIZE", "as in dmsnap attach, if the device is to be attached"},
     {"data", "FILE|-", "up to 256 bytes that the point carries"},
     {"addtag", "TAG", "a word to find it by; may be repeated"},
@@ -55,8 +57,9 @@ int run_checkpoint(const Arguments& arguments) { return run_take(arguments, Poin
 
 const Command create_command = {
     .name = "create",
-    .synopsis = "-n|--name NAME [--store STORE] [-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] "
-                "[--via auto|table|hook] [--deadline SECONDS] [OPTIONS] DEVICE...",
+    .synopsis =
+        "-n|--name NAME [--store STORE] [-L|--size SIZE | -l|--extents PERCENT%ORIGIN] "
+        "[-c|--chunksize SIZE] [--data FILE|-] [--addtag TAG] [--via auto|table|hook] [--deadline SECONDS] [OPTIONS] DEVICE...",
     .summary = "take a snapshot of live devices, of several at one instant",
     .options = create_options,
     .group = Group::mutates,

@@ -7,7 +7,11 @@
 #include "ops/overwrite.h"
 #include "point_words.h"
 #include "session.h"
+#include "world/mounts.h"
 
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
 #include <fmt/format.h>
 #include <map>
 #include <set>
@@ -16,11 +20,18 @@
 namespace dmsnap::tool {
 namespace {
 
-/// Nothing unless a store is named.  Its uuid is to be drawn.
+/// Whether --store names a place for a file, not a device.
+bool names_directory(const std::optional<std::string>& path)
+{
+    std::error_code error;
+    return path && std::filesystem::is_directory(*path, error);
+}
+
+/// Nothing unless a device is named.  Its uuid is to be drawn.
 std::optional<StoreWish> read_store(
     const std::optional<std::string>& path, const Machine& machine, const BlockDevice& origin)
 {
-    if (!path)
+    if (!path || names_directory(path))
         return std::nullopt;
     const BlockDevice device = resolve(*path);
     StoreWish wish{OverwriteFacts(), *path, {}, false};
@@ -105,6 +116,10 @@ private:
     std::vector<TakenPoint> taken()
     {
         const Plan steps = change_.plan([this](const Machine& machine) { return plan(machine); });
+        for (const Step& step : steps)
+            if (const auto* file = std::get_if<MakeStoreFile>(&step))
+                log_progress(fmt::format(
+                    "old data goes to a file, {}, of {}", printable(file->path), show_size(file->length.bytes(), 'r')));
         const Outcome outcome = change_.carry_out(steps);
         for (std::size_t i = 0; i < outcome.taken.size(); ++i)
             log_info(fmt::format("{}: {} \"{}\" is {}, {}-consistent", blocks_[i].name(), to_text(words_.wish.kind),
@@ -139,6 +154,19 @@ private:
         return store;
     }
 
+    StoreFileWish file_for(const BlockDevice& block) const
+    {
+        StoreFileWish wish{names_directory(words_.store), find_store_room(block), words_.size, words_.percent, {}};
+        if (!wish.wanted)
+            return wish;
+        const auto devices = devices_of_file(std::filesystem::canonical(*words_.store));
+        if (devices != std::vector{block.number})
+            throw Error(printable(*words_.store), "make a store in it",
+                fmt::format("it is on another device than {}, which a file can serve only from within", block.name()),
+                "a block device");
+        return wish;
+    }
+
     Taker taker_for(const Machine& machine, const BlockDevice& block)
     {
         Taker taker;
@@ -151,6 +179,7 @@ private:
         taker.candidate = read_live(change_.dm(), block, taker.via);
         taker.point = Uuid::random();
         taker.store = store_for(machine, block);
+        taker.file = file_for(block);
         return taker;
     }
 
@@ -167,6 +196,7 @@ private:
         for (const BlockDevice& block : blocks_) {
             takers.push_back(taker_for(machine, block));
             takers.back().new_origin = draw();
+            takers.back().file.new_store = draw();
             if (takers.back().store)
                 takers.back().store->new_store = new_store;
         }
@@ -215,6 +245,19 @@ private:
     std::map<DeviceNumber, Sectors> renewed_; ///< what is to be attached anew, and the chunk size it had
 };
 
+/// "10%ORIGIN", as lvcreate has it.
+unsigned parse_part(const std::string& text)
+{
+    const auto mark = text.find('%');
+    const auto percent = parse_u32(text.substr(0, mark));
+    std::string of = mark != std::string::npos ? text.substr(mark + 1) : std::string();
+    std::transform(of.begin(), of.end(), of.begin(), [](unsigned char c) { return std::toupper(c); });
+    if (!percent || *percent == 0 || *percent > 100 || of != "ORIGIN")
+        throw Error("\"" + printable(text) + "\"", "use it as a size", "it is no part of the origin", "10%ORIGIN")
+            .as(Fault::usage);
+    return *percent;
+}
+
 } // namespace
 
 TakeWords take_words(const Arguments& arguments, PointWish wish)
@@ -225,12 +268,18 @@ TakeWords take_words(const Arguments& arguments, PointWish wish)
         words.store = *store;
     if (const std::string* size = arguments.value("chunksize"))
         words.chunk = checked_chunk(parse_size(*size, 'k'));
+    if (const std::string* size = arguments.value("size"))
+        words.size = parse_size(*size, 'm');
+    if (const std::string* part = arguments.value("extents"))
+        words.percent = parse_part(*part);
+    if (words.size && words.percent)
+        throw Error("--size and --extents", "use both", "they say the same thing", "one of them").as(Fault::usage);
     return words;
 }
 
 std::optional<FirstLook> first_look(const Arguments& arguments, const TakeWords& words)
 {
-    if (!words.store || arguments.has("yes"))
+    if (!words.store || names_directory(words.store) || arguments.has("yes"))
         return std::nullopt;
     return look_and_ask(arguments, words);
 }

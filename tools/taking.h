@@ -21,6 +21,8 @@ struct TakeWords {
     std::optional<std::string> store;
     std::optional<Sectors> chunk;
     Via via;
+    std::optional<Sectors> size = {};     ///< of a file to be made a store
+    std::optional<unsigned> percent = {}; ///< the same, of the device
 };
 
 /// What --store, --chunksize, --via and --deadline say; the devices are left to the caller.

@@ -94,6 +94,7 @@
 #define INTERPOSE_FAILURE_STORE_FULL "store-full"
 #define INTERPOSE_FAILURE_STORE_ERROR "store-error"
 #define INTERPOSE_FAILURE_STORE_REMOVED "store-removed"
+#define INTERPOSE_FAILURE_STORE_OVERWRITTEN "store-overwritten" /* by the origin it lies in */
 #define INTERPOSE_FAILURE_READ_ERROR "read-error" /* old data could not be read from the base */
 #define INTERPOSE_FAILURE_NO_MEMORY "no-memory"
 #define INTERPOSE_FAILURE_DETACHED "detached" /* the device's table was swapped for another */
@@ -115,11 +116,14 @@
  *     They go as they did before, and the origin's points end: its state is INTERPOSE_STATE_LOST.  The table's device, which
  *     such writes may be in, can be removed as soon as they have come back, which is waited for.  ETIMEDOUT: writes under
  *     way do not end, nothing was done.  No answer.
- * store <store uuid>
- *     Keeps the old data of snapshots taken from now on in that store (an active interpose-store).
+ * store <store uuid> [<inside>]
+ *     Keeps the old data of snapshots taken from now on in that store (an active interpose-store).  <inside>,
+ *     "<first sector>+<sectors>,...", is where in the origin the store lies, if it does, in whole chunks: a file
+ *     of the filesystem that is there, whose blocks it neither writes nor moves.  Images show zeros there, and a write to there, or a
+ *     discard, makes the snapshots invalid and the store fail; it goes on when nothing is under way to the store.
  *     EBUSY while a valid snapshot or an image needs another store, or old data is still on its way to that one; ENODEV: no such store; EINVAL: the origin's
  *     chunk is no multiple of the store's granule, the store's logical block is larger than the
- *     origin's, or the store lies on the origin, its base or the device it hooks; EIO: the store has failed; ENOMEM.  No answer.
+ *     origin's, the store lies on the origin, its base or the device it hooks, or <inside> makes no sense; EIO: the store has failed; ENOMEM.  No answer.
  * unstore
  *     Lets go of the store.  EBUSY while a valid snapshot or an image needs it, or old data is still on its way to it.
  *     No answer.

@@ -3,11 +3,13 @@
 #include "machine/local_host.h"
 
 #include "base/error.h"
+#include "world/apart.h"
 #include "world/block_device.h"
 #include "world/copy.h"
 #include "world/file.h"
 #include "world/mounts.h"
 #include "world/signature.h"
+#include "world/store_file.h"
 #include "world/store_header.h"
 #include "world/tracing.h"
 
@@ -19,13 +21,35 @@
 namespace fs = std::filesystem;
 
 namespace dmsnap {
+namespace {
+
+/// For a file to be made or removed.
+constexpr std::chrono::seconds filesystem_deadline{30};
+
+} // namespace
 
 void LocalHost::format_store(const StoreFormat& store)
 {
     // The number that was checked, whatever the path leads to by now.
-    const fs::path node = node_path(read_block_device(store.device));
+    const DeviceNumber device = std::get<DeviceNumber>(store.device);
+    const fs::path node = node_path(read_block_device(device));
     dmsnap::format_store(
-        node, store.device, {store.store, static_cast<std::uint64_t>(std::time(nullptr)), store.length, store.granule});
+        node, device, {store.store, static_cast<std::uint64_t>(std::time(nullptr)), store.length, store.granule});
+}
+
+void LocalHost::make_store_file(const std::string& path, Sectors length, DeviceNumber device)
+{
+    run_apart(
+        path, "make a store of it", filesystem_deadline, [&] { dmsnap::make_store_file(path, length, device); },
+        [&] { dmsnap::remove_store_file(path); });
+}
+
+std::vector<Run> LocalHost::store_file_extents(const std::string& path) { return dmsnap::store_file_extents(path); }
+
+void LocalHost::remove_store_file(const std::string& path)
+{
+    run_apart(
+        path, "remove it", filesystem_deadline, [&] { dmsnap::remove_store_file(path); }, [] {});
 }
 
 void LocalHost::blank_ends(const Blank& blank)

@@ -10,6 +10,9 @@ namespace dmsnap {
 class LocalHost final : public Host {
 public:
     void format_store(const StoreFormat& store) override;
+    void make_store_file(const std::string& path, Sectors length, DeviceNumber device) override;
+    std::vector<Run> store_file_extents(const std::string& path) override;
+    void remove_store_file(const std::string& path) override;
     void blank_ends(const Blank& blank) override;
     void erase_signatures(const std::string& path) override;
     void sync_filesystems(const std::vector<std::string>& mount_points) override;

@@ -342,6 +342,9 @@ public:
                 machine_.unread_origins.count(line->origin) == 0)
                 read(device.name(), [&] { add_gone(machine_, dm_, device, *line, roots_); });
         machine_.links = read_links(roots_);
+        machine_.files = find_store_files(roots_);
+        for (StoreState& store : machine_.stores)
+            add_file(store);
         return std::move(machine_);
     }
 
@@ -379,6 +382,17 @@ private:
             machine_.stores.push_back(
                 {device.info, device.table, *store, parse_store_status(status_text(dm_, device.info.name)),
                     device_name(store->device, roots_), numbers_at_and_below(store->device, roots_)});
+    }
+
+    void add_file(StoreState& store)
+    {
+        const DeviceState* device = machine_.find_device(file_uuid(store.status.store));
+        if (device == nullptr)
+            return;
+        store.file = device->table;
+        for (const StoreFile& file : machine_.files)
+            if (file.store == store.status.store)
+                store.device = file.path;
     }
 
     void add_base(EndpointState& endpoint, const DeviceState& device)

@@ -325,7 +325,7 @@ std::optional<Attachment> present_attachment(const Machine& machine, const Candi
         throw refused(candidate, fmt::format("it is attached by {}", origin->live ? "the hook" : "its table"),
             fmt::format("dmsnap detach {}, which ends its points, then again", name));
     return Attachment{origin != nullptr ? origin->name() : candidate.info->name, line->origin, line->chunk,
-        length(origin != nullptr ? origin->table : candidate.table), {}};
+        length(origin != nullptr ? origin->table : candidate.table), line->base, line->base_start};
 }
 
 /// `line` wants its base.
@@ -333,23 +333,26 @@ Attachment attachment_by_table(const Machine& machine, const Candidate& candidat
 {
     const DmName& name = candidate.info->name;
     const Sectors size = length(candidate.table);
-    Attachment attachment{name, line.origin, line.chunk, size, {}};
     if (single_linear(candidate.table)) {
         const auto& own = std::get<Linear>(candidate.table[0].target);
         line.base = own.device;
         line.base_start = own.offset;
-        attachment.plan = {Load{name, interpose_table(size, line)}, Resume{name, candidate.table}};
-        return attachment;
+        return {name, line.origin, line.chunk, size, line.base, line.base_start, {},
+            {Load{name, interpose_table(size, line)}, Resume{name, candidate.table}}};
     }
     const DmName base = base_name(line.origin);
     require_free(machine, candidate, base);
     const NewDevice below{base, base_uuid(line.origin), candidate.table, Visibility::private_device, false};
     line.base = base;
     const Load load{name, interpose_table(size, line)};
-    if (runs_once(candidate.table))
-        attachment.plan = {Prepare{below}, load, SwapSuspended{{name, base, candidate.table, true, candidate.health}}};
-    else
-        attachment.plan = {Create{below}, load, Resume{name, candidate.table}};
+    Attachment attachment{name, line.origin, line.chunk, size, line.base, line.base_start};
+    if (runs_once(candidate.table)) {
+        attachment.below = {Prepare{below}};
+        attachment.plan = {load, SwapSuspended{{name, base, candidate.table, true, candidate.health}}};
+    } else {
+        attachment.below = {Create{below}};
+        attachment.plan = {load, Resume{name, candidate.table}};
+    }
     return attachment;
 }
 
@@ -363,16 +366,16 @@ Attachment attachment_by_hook(
     require_free(machine, candidate, top);
     const Sectors size = candidate.block.size;
     line.base = base;
+    const NewDevice below{base, base_uuid(line.origin),
+        {{Sectors{0}, size, InterposeBase{candidate.block.number, Sectors{0}}}}, Visibility::private_device, false};
     Plan plan = {
-        Create{{base, base_uuid(line.origin), {{Sectors{0}, size, InterposeBase{candidate.block.number, Sectors{0}}}},
-            Visibility::private_device, false}},
         Create{{top, top_uuid(line.origin), interpose_table(size, line), Visibility::private_device, false}},
     };
     if (!candidate.freeze.mount_points.empty())
         plan.push_back(SyncFilesystems{candidate.freeze.mount_points});
     plan.push_back(
         Hook{top, candidate.block.name(), HookMessage{deadline, candidate.freeze.devices}, candidate.write_limit});
-    return {top, line.origin, line.chunk, size, std::move(plan)};
+    return {top, line.origin, line.chunk, size, line.base, line.base_start, {Create{below}}, std::move(plan)};
 }
 
 /// The steps from the end of what the points need.
@@ -476,7 +479,9 @@ Attachment plan_attachment(
 
 Plan plan_attach(const Machine& machine, const Candidate& candidate, const Uuid& new_origin, const AttachWish& wish)
 {
-    return plan_attachment(machine, candidate, new_origin, wish).plan;
+    Attachment attachment = plan_attachment(machine, candidate, new_origin, wish);
+    append(attachment.below, std::move(attachment.plan));
+    return std::move(attachment.below);
 }
 
 Plan plan_renewal(const Machine& machine, const OriginState& origin)
@@ -509,12 +514,14 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
     for (const ImageState& image : origin.images)
         append(plan, plan_remove_image(machine, image));
     append(plan, leave(origin));
-    if (origin.base)
-        plan.push_back(Remove{origin.base->as_created()});
     if (const auto store = origin.store())
         append(plan, plan_close_store(machine, {&origin}, *store));
     else if (!origin.status.details)
         append(plan, plan_close_all_stores(machine));
+    else if (origin.base) // what a create that died has left
+        append(plan, plan_close_files_on(machine, origin.base->info.number));
+    if (origin.base)
+        plan.push_back(Remove{origin.base->as_created()});
     return plan;
 }
 

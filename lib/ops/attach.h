@@ -37,7 +37,10 @@ struct Attachment {
     Uuid origin;
     Sectors chunk;
     Sectors length;
-    Plan plan; ///< empty: it is attached already
+    DeviceRef base; ///< what its bios go on to
+    Sectors base_start;
+    Plan below = {}; ///< makes the base, if it is a device of its own
+    Plan plan = {};  ///< the rest; empty: it is attached already
 };
 
 /// Throws Error unless the module's hook may see a live device, and its filesystems can be frozen for that.

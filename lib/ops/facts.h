@@ -10,6 +10,7 @@
 #include "table/status.h"
 #include "table/table.h"
 #include "world/block_device.h"
+#include "world/store_file.h"
 
 #include <optional>
 #include <set>
@@ -60,8 +61,9 @@ struct StoreState {
     Table table;
     InterposeStore line;
     StoreStatus status;
-    std::string device;           ///< what the device below is called
+    std::string device;           ///< what the device below is called, or the path of the file
     std::set<DeviceNumber> below; ///< that device, and what it lies on at any depth
+    Table file = {};              ///< of its blocks, if it is a file of the filesystem on its own origin; else empty
 
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
 };
@@ -135,6 +137,7 @@ struct Machine {
     std::vector<DmName> names;        ///< of every device-mapper device
     std::vector<Error> unread;     ///< why others could not be read, or not all of it; the subject is the device's name
     std::set<Uuid> unread_origins; ///< attached, but on devices of which not all could be read
+    std::vector<StoreFile> files;  ///< of stores, in mounted filesystems, whether or not they are in use
     bool udev = true;              ///< makes links; otherwise the plan does
     std::set<std::string> links;   ///< to images, whoever made them
 

@@ -16,6 +16,7 @@ constexpr std::string_view top_suffix = "-top";
 constexpr std::string_view endpoint_suffix = "-end";
 constexpr std::string_view leg_suffix = "-leg";
 constexpr std::string_view meta_suffix = "-meta";
+constexpr std::string_view file_suffix = "-file";
 constexpr std::string_view image_name_prefix = "dmsnap-";
 constexpr std::string_view set_mark = "-set";
 
@@ -77,6 +78,12 @@ std::optional<Uuid> redirect_of_mirror(std::string_view uuid)
 DmName store_name(const Uuid& store) { return DmName("dmsnap-store-" + store.id()); }
 
 std::string store_uuid(const Uuid& store) { return fmt::format("{}{}-store", uuid_prefix, store.text()); }
+
+DmName file_name(const Uuid& store) { return DmName("dmsnap-file-" + store.id()); }
+
+std::string file_uuid(const Uuid& store) { return fmt::format("{}{}{}", uuid_prefix, store.text(), file_suffix); }
+
+std::optional<Uuid> store_of_file(std::string_view uuid) { return uuid_before(uuid, file_suffix); }
 
 DmName image_name(const PointName& point)
 {

@@ -48,6 +48,11 @@ std::optional<Uuid> redirect_of_mirror(std::string_view uuid);
 /// "dmsnap-store-ID", "DMSNAP-S-store"
 DmName store_name(const Uuid& store);
 std::string store_uuid(const Uuid& store);
+/// "dmsnap-file-ID", "DMSNAP-S-file": the blocks of the file that such a store is.
+DmName file_name(const Uuid& store);
+std::string file_uuid(const Uuid& store);
+/// The store that the uuid of the latter speaks of.
+std::optional<Uuid> store_of_file(std::string_view uuid);
 
 /// "dmsnap-NAME", or of a point in a set "dmsnap-NAME-DEVICE".  Throws Error (Fault::usage) for a point's name that is too
 /// long for a device's.

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "dm-interpose.h"
 #include "ops/naming.h"
+#include "table/file_table.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -36,6 +37,17 @@ Error image_name_taken(
     return Error(subject, operation, fmt::format("a device-mapper device \"{}\" exists", name.text()), "another name");
 }
 
+/// A store's device, and the file it is, if it is one.
+void append_close(Plan& plan, const Machine& machine, const Uuid& store)
+{
+    for (const std::string& uuid : {store_uuid(store), file_uuid(store)})
+        if (const DeviceState* device = machine.find_device(uuid))
+            plan.push_back(Remove{as_found(*device)});
+    for (const StoreFile& file : machine.files)
+        if (file.store == store)
+            plan.push_back(RemoveStoreFile{file.path, true});
+}
+
 } // namespace
 
 void require_unused(const ImageState& image)
@@ -61,6 +73,11 @@ bool has_valid_snapshots(const OriginState& origin)
 {
     return std::any_of(origin.points.begin(), origin.points.end(),
         [](const Point& point) { return point.kind == PointKind::snapshot && point.valid; });
+}
+
+NewDevice as_found(const DeviceState& device)
+{
+    return {device.info.name, device.info.uuid, device.table, Visibility::private_device, device.info.read_only};
 }
 
 DmName image_name_of(const OriginState& origin, const Point& point)
@@ -139,7 +156,30 @@ Plan plan_close_store(const Machine& machine, const std::vector<const OriginStat
         leaving.begin(), leaving.end(), [&](const OriginState* origin) { return origin->store() == store; }));
     if (machine.users_of(store) > leaves || state->status.details->origins > leaves)
         return {};
-    return {Remove{state->as_created()}};
+    Plan plan;
+    append_close(plan, machine, store);
+    return plan;
+}
+
+Plan plan_close_files_on(const Machine& machine, DeviceNumber base)
+{
+    Plan plan;
+    for (const DeviceState& device : machine.devices) {
+        const auto store = store_of_file(device.info.uuid);
+        const auto below = devices(device.table.empty() ? device.inactive : device.table);
+        if (store && std::find(below.begin(), below.end(), DeviceRef(base)) != below.end())
+            append_close(plan, machine, *store);
+    }
+    return plan;
+}
+
+std::optional<std::vector<Run>> where_inside(const Machine& machine, const OriginState& origin, const Uuid& store)
+{
+    const StoreState* state = machine.find_store(store);
+    if (state == nullptr || state->file.empty())
+        return std::vector<Run>();
+    auto runs = runs_of(state->file, origin.line.base, origin.line.base_start);
+    return runs.empty() ? std::nullopt : std::optional(std::move(runs));
 }
 
 Plan plan_close_all_stores(const Machine& machine)
@@ -147,7 +187,7 @@ Plan plan_close_all_stores(const Machine& machine)
     Plan plan;
     if (machine.origins.size() == 1 && machine.gone.empty() && machine.unread.empty())
         for (const StoreState& store : machine.stores)
-            plan.push_back(Remove{store.as_created()});
+            append_close(plan, machine, store.status.store);
     return plan;
 }
 

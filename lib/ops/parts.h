@@ -33,6 +33,12 @@ void require_image_free(
     const Machine& machine, const DmName& image, const std::string& subject, const std::string& operation);
 /// An image, and the links to it that no udevd removes.
 Plan plan_remove_image(const Machine& machine, const ImageState& image);
+/// Closes the stores that are files and stand on a base.
+Plan plan_close_files_on(const Machine& machine, DeviceNumber base);
+/// Where in its origin that origin's store lies; empty if it does not, nothing if it cannot be told.
+std::optional<std::vector<Run>> where_inside(const Machine& machine, const OriginState& origin, const Uuid& store);
+/// A private device, with what it takes to remove it.
+NewDevice as_found(const DeviceState& device);
 /// Closes the store if no origin but those `leaving` keeps data there.
 Plan plan_close_store(const Machine& machine, const std::vector<const OriginState*>& leaving, const Uuid& store);
 /// Closes them all if the only origin there is leaves: a module of another interface does not say who uses which.

@@ -20,12 +20,6 @@ namespace {
 
 bool is_ours(const DmInfo& info) { return info.uuid.starts_with(uuid_prefix); }
 
-/// As it is found, with what it takes to remove it.
-NewDevice as_found(const DeviceState& device)
-{
-    return {device.info.name, device.info.uuid, device.table, Visibility::private_device, device.info.read_only};
-}
-
 /// Whether devices are suspended by hand to swap a table with that of the base.
 bool swapped_suspended(const DeviceState& base) { return runs_once(base.table.empty() ? base.inactive : base.table); }
 
@@ -81,6 +75,8 @@ public:
         for (const OriginState& origin : machine_.origins)
             if (runs_well(origin) && !without_purpose(origin))
                 make_images(origin);
+        if (machine_.unread.empty())
+            remove_stale_files();
         if (!machine_.udev)
             remove_stale_links();
         for (const Error& error : machine_.unread)
@@ -123,8 +119,10 @@ private:
             return;
         }
         Plan plan = {Clear{device.name(), device.inactive}};
-        if (base != nullptr)
+        if (base != nullptr) {
+            append(plan, plan_close_files_on(machine_, base->info.number));
             plan.push_back(Remove{as_found(*base)});
+        }
         repair(device.name(), "an attach that was not finished", "undone", std::move(plan), device.info);
         if (device.info.suspended)
             suspended_by_somebody(device.name());
@@ -291,7 +289,7 @@ private:
 
     void leave_store(const OriginState& origin, const Uuid& store)
     {
-        Plan plan = {LeaveStore{origin.name(), store}};
+        Plan plan = {LeaveStore{origin.name(), store, where_inside(machine_, origin, store)}};
         append(plan, plan_close_store(machine_, {&origin}, store));
         repair(origin.name(), "a store that no snapshot of it uses", "let go", std::move(plan));
     }
@@ -432,6 +430,8 @@ private:
             return interpose_line(device.table) == nullptr;
         if (redirect_of_mirror(device.info.uuid))
             return !is_part_of_mirror(device);
+        if (const auto store = store_of_file(device.info.uuid))
+            return machine_.find_store(*store) == nullptr && machine_.unread.empty();
         if (is_base_of_endpoint(device))
             return false;
         if (const auto origin = origin_of_base(device.info.uuid))
@@ -480,6 +480,15 @@ private:
         } catch (const Error& error) {
             in_the_way(origin.name().text(), error.what(), error.next_step());
         }
+    }
+
+    /// Of stores that a restart or a kill has ended.
+    void remove_stale_files()
+    {
+        for (const StoreFile& file : machine_.files)
+            if (machine_.find_store(file.store) == nullptr && machine_.find_device(file_uuid(file.store)) == nullptr)
+                repair(file_name(file.store), fmt::format("the file {} of a store that is gone", file.path), "removed",
+                    {RemoveStoreFile{file.path, false}});
     }
 
     /// Where no udevd does it.

@@ -49,7 +49,7 @@ Plan plan_remove(const Machine& machine, const std::vector<FoundPoint>& points, 
         first = first != nullptr ? first : origin;
         going.push_back({origin->line.origin, id});
         if (const auto store = origin->store(); store && last_snapshot(*origin, *point)) {
-            leave.push_back(LeaveStore{origin->name(), *store});
+            leave.push_back(LeaveStore{origin->name(), *store, where_inside(machine, *origin, *store)});
             leaving[*store].push_back(origin);
         }
     }

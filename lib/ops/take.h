@@ -6,6 +6,7 @@
 #include "ops/facts.h"
 #include "plan/step.h"
 #include "world/overwrite_facts.h"
+#include "world/store_file.h"
 
 #include <chrono>
 #include <optional>
@@ -33,11 +34,24 @@ struct StoreWish {
     bool overwrite = false; ///< whatever signature it carries
 };
 
+/// How much of a device a file for its old data takes, unless told otherwise.
+inline constexpr unsigned default_store_percent = 10;
+
+/// A file of the filesystem on the device itself, for when no store is named and the device has none.
+struct StoreFileWish {
+    bool wanted = false;                  ///< it was asked for: no other store will do
+    std::optional<StoreRoom> room = {};   ///< nothing: no filesystem of the device is mounted
+    std::optional<Sectors> size = {};     ///< at most one of
+    std::optional<unsigned> percent = {}; ///< these, of the device
+    Uuid new_store = {};                  ///< freshly drawn
+};
+
 /// A device of which a point is wanted.
 struct Taker {
     Candidate candidate;
     Uuid point;                     ///< freshly drawn
-    std::optional<StoreWish> store; ///< nothing: the one it has
+    std::optional<StoreWish> store; ///< nothing: the one it has, or else:
+    StoreFileWish file = {};
     // Only for a device to be attached:
     Uuid new_origin; ///< freshly drawn
     std::optional<Sectors> chunk;

@@ -24,7 +24,8 @@ struct Execution {
     Dm& dm;
     Host& host;
     std::vector<TakenPoint> taken = {};
-    std::map<DmName, Table> loaded = {}; ///< ours in the inactive slot, as the kernel prints it
+    std::map<DmName, Table> loaded = {};          ///< ours in the inactive slot, as the kernel prints it
+    std::map<Uuid, std::vector<Run>> inside = {}; ///< where in its origin a store lies that was laid there
     std::vector<std::string> remarks = {};
     std::set<DmName> swapping = {}; ///< devices that a resume or a swap of ours was asked for
 };

@@ -6,6 +6,7 @@
 #include "base/names.h"
 #include "base/units.h"
 #include "base/uuid.h"
+#include "table/messages.h"
 
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@ namespace dmsnap {
 
 /// A store's header to be written to a device.
 struct StoreFormat {
-    DeviceNumber device;
+    DeviceRef device; ///< by number, where it is handed to a Host
     std::string path; ///< how to open it
     Uuid store;
     Sectors length;  ///< with the header
@@ -52,6 +53,12 @@ public:
     virtual void sync_filesystems(const std::vector<std::string>& mount_points) = 0;
     /// Why the kernel's function tracing cannot be had.
     virtual Obstacle tracing_obstacle() = 0;
+    /// A file for a store, of at least that length, in the filesystem on a device: world/store_file.h.
+    virtual void make_store_file(const std::string& path, Sectors length, DeviceNumber device) = 0;
+    /// Where on its device its blocks are, in the order of the file.
+    virtual std::vector<Run> store_file_extents(const std::string& path) = 0;
+    /// No error if it is not there.
+    virtual void remove_store_file(const std::string& path) = 0;
     /// A symbolic link to a device-mapper device, with the folders above it.
     virtual void make_link(const std::string& path, const DmName& device) = 0;
     /// No error if it is not there; the folder goes with its last link.

@@ -5,6 +5,7 @@
 #include "base/visit.h"
 #include "plan/execution.h"
 #include "plan/query.h"
+#include "table/file_table.h"
 
 #include <cerrno>
 #include <fmt/format.h>
@@ -41,7 +42,43 @@ std::string resolved_words(const std::string& arguments, Execution& run)
 
 // Each step believes the kernel's answer to a second question, not the first call's success.
 
-void perform(const FormatStore& step, Execution& run) { run.host.format_store(step.store); }
+void perform(const FormatStore& step, Execution& run)
+{
+    StoreFormat store = step.store;
+    store.device = resolved(store.device, run);
+    run.host.format_store(store);
+}
+
+void perform(const MakeStoreFile& step, Execution& run)
+{
+    run.host.make_store_file(step.path, step.length, step.device);
+}
+
+void perform(const RemoveStoreFile& step, Execution& run)
+{
+    try {
+        run.host.remove_store_file(step.path);
+    } catch (const Error& error) {
+        if (!step.may_fail)
+            throw;
+        run.remarks.push_back(fmt::format("{}; it stays, and dmsnap recover removes it", error.what()));
+    }
+}
+
+void perform(const LayStoreFile& step, Execution& run)
+{
+    const auto chunks = whole_chunks(run.host.store_file_extents(step.path), step.chunk);
+    if (length(chunks) < step.length)
+        throw Error(step.path, "make a store of it",
+            fmt::format("its filesystem is so fragmented that of {} only {} are whole chunks of {}",
+                exact_size(step.length), exact_size(length(chunks)), exact_size(step.chunk)),
+            "--store and a block device, or another --size");
+    run.inside[step.store] = first_of(chunks, step.length);
+    run.dm.create({step.name, step.uuid, table_of(run.inside[step.store], resolved(step.base, run), step.base_start),
+        Visibility::private_device, false});
+    if (!runs(run.dm.info(step.name)))
+        throw Error(step.name.text(), "create it", "it has no live table", "again");
+}
 
 void perform(const BlankEnds& step, Execution& run)
 {
@@ -332,7 +369,9 @@ Error explained(const Error& error)
 void perform(const UseStore& step, Execution& run)
 {
     try {
-        run.dm.message(step.name, StoreMessage{step.store});
+        const auto inside = run.inside.find(step.store);
+        run.dm.message(
+            step.name, StoreMessage{step.store, inside != run.inside.end() ? inside->second : std::vector<Run>()});
     } catch (const Error& error) {
         throw explained(error);
     }

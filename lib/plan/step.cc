@@ -118,6 +118,12 @@ std::string to_text(const Step& step)
             },
             [](const BlankEnds& s) { return row("blank", s.blank.path, "both ends"); },
             [](const EraseSignatures& s) { return row("erase", s.path, "what it is found by"); },
+            [](const MakeStoreFile& s) { return row("make", s.path, exact_size(s.length)); },
+            [](const RemoveStoreFile& s) { return row("delete", s.path); },
+            [](const LayStoreFile& s) {
+                return row(
+                    "lay", s.name.text(), fmt::format("{} length {} chunk {}", s.path, s.length.count, s.chunk.count));
+            },
             [](const Create& s) {
                 return row("create", s.device.name.text(),
                     fmt::format(
@@ -167,6 +173,14 @@ std::string by_hand(const Step& step)
         Visit{
             // The one step that no tool but this one can do.
             [](const FormatStore& s) { return fmt::format("# format the store {}", s.store.path); },
+            [](const MakeStoreFile& s) {
+                return fmt::format("fallocate --length {} {} && chattr +i {}", s.length.bytes().count,
+                    shell_word(s.path), shell_word(s.path));
+            },
+            [](const RemoveStoreFile& s) {
+                return fmt::format("chattr -i {} && rm -f {}", shell_word(s.path), shell_word(s.path));
+            },
+            [](const LayStoreFile& s) { return fmt::format("# lay {} over {}", s.name.text(), s.path); },
             [](const BlankEnds& s) { return "wipefs --all " + shell_word(s.blank.path); },
             [](const EraseSignatures& s) { return "wipefs --all " + shell_word(s.path); },
             [](const Create& s) { return dmsetup_create(s.device); },

@@ -19,6 +19,34 @@ struct FormatStore {
     bool operator==(const FormatStore&) const = default;
 };
 
+/// A file whose blocks will be a store.  Undo: remove it.
+struct MakeStoreFile {
+    std::string path;
+    Sectors length;
+    DeviceNumber device; ///< that its filesystem lies on
+    bool operator==(const MakeStoreFile&) const = default;
+};
+
+/// Not undone, and comes last.
+struct RemoveStoreFile {
+    std::string path;
+    bool may_fail = false; ///< the plan goes on, with a remark
+    bool operator==(const RemoveStoreFile&) const = default;
+};
+
+/// A device of whole chunks of such a file, on the base of the origin whose filesystem has it.  Undo: remove.
+struct LayStoreFile {
+    DmName name;
+    std::string uuid;
+    Uuid store;
+    std::string path;
+    DeviceRef base;
+    Sectors base_start;
+    Sectors chunk; ///< of the origin
+    Sectors length;
+    bool operator==(const LayStoreFile&) const = default;
+};
+
 /// Not undone: what was there was to be lost.
 struct BlankEnds {
     Blank blank;
@@ -141,13 +169,15 @@ struct UseStore {
     DmName name;
     Uuid store;
     std::optional<Uuid> before;
+    std::optional<std::vector<Run>> before_inside = std::vector<Run>(); ///< as of LeaveStore
     bool operator==(const UseStore&) const = default;
 };
 
-/// Lets go of a store.  Undo: use it again.
+/// Lets go of a store.  Undo: use it again, if it is known where it lies.
 struct LeaveStore {
     DmName name;
     Uuid store;
+    std::optional<std::vector<Run>> inside = std::vector<Run>(); ///< where in the origin it lies; nothing: not known
     bool operator==(const LeaveStore&) const = default;
 };
 
@@ -216,9 +246,9 @@ struct RemoveLink {
     bool operator==(const RemoveLink&) const = default;
 };
 
-using Step = std::variant<FormatStore, BlankEnds, EraseSignatures, Create, Prepare, Load, Clear, Resume, SwapSuspended,
-    SwapQuiet, WakeUp, Remove, Hook, Unhook, Redirect, Direct, UseStore, LeaveStore, SyncFilesystems, Take, Drop,
-    Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
+using Step = std::variant<FormatStore, MakeStoreFile, RemoveStoreFile, LayStoreFile, BlankEnds, EraseSignatures, Create,
+    Prepare, Load, Clear, Resume, SwapSuspended, SwapQuiet, WakeUp, Remove, Hook, Unhook, Redirect, Direct, UseStore,
+    LeaveStore, SyncFilesystems, Take, Drop, Release, ChangePoint, RenameImage, MakeLink, RemoveLink>;
 using Plan = std::vector<Step>;
 
 /// Adds steps to the end of a plan.

@@ -12,12 +12,6 @@
 namespace dmsnap {
 namespace {
 
-void undo(const FormatStore&, Execution&) {}
-
-void undo(const BlankEnds&, Execution&) {}
-
-void undo(const EraseSignatures&, Execution&) {}
-
 void remove_created(const NewDevice& device, Dm& dm)
 {
     // Another's device of that name is why a create failed, not what it left behind.
@@ -25,6 +19,18 @@ void remove_created(const NewDevice& device, Dm& dm)
     if (info && info->uuid == device.uuid)
         dm.remove(device.name);
 }
+
+void undo(const FormatStore&, Execution&) {}
+
+void undo(const MakeStoreFile& step, Execution& run) { run.host.remove_store_file(step.path); }
+
+void undo(const RemoveStoreFile&, Execution&) {}
+
+void undo(const LayStoreFile& step, Execution& run) { remove_created({step.name, step.uuid, {}}, run.dm); }
+
+void undo(const BlankEnds&, Execution&) {}
+
+void undo(const EraseSignatures&, Execution&) {}
 
 void undo(const Create& step, Execution& run) { remove_created(step.device, run.dm); }
 
@@ -153,16 +159,18 @@ void undo(const UseStore& step, Execution& run)
     const auto status = status_of(step.name, run.dm);
     if (!status || store_of(*status) == step.before)
         return;
-    if (step.before)
-        run.dm.message(step.name, StoreMessage{*step.before});
+    if (step.before && step.before_inside)
+        run.dm.message(step.name, StoreMessage{*step.before, *step.before_inside});
     else
         run.dm.message(step.name, UnstoreMessage{});
 }
 
 void undo(const LeaveStore& step, Execution& run)
 {
+    if (!step.inside)
+        return;
     if (const auto status = status_of(step.name, run.dm); status && store_of(*status) != step.store)
-        run.dm.message(step.name, StoreMessage{step.store});
+        run.dm.message(step.name, StoreMessage{step.store, *step.inside});
 }
 
 void undo(const SyncFilesystems&, Execution&) {}
@@ -267,6 +275,12 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
     return std::visit(
         Visit{
             [&](const Create& s) { return commands({Remove{s.device}}); },
+            [&](const MakeStoreFile& s) {
+                return commands({RemoveStoreFile{s.path, false}});
+            },
+            [&](const LayStoreFile& s) {
+                return commands({Remove{{s.name, s.uuid, {}}}});
+            },
             [&](const Prepare& s) { return commands({Remove{s.device}}); },
             [&](const Load& s) { return std::vector<std::string>{"dmsetup clear " + shell_word(s.name.text())}; },
             [&](const Clear& s) {

@@ -33,7 +33,13 @@ std::string text_of(const RedirectMessage& m)
 
 std::string text_of(const DirectMessage& m) { return fmt::format(INTERPOSE_MSG_DIRECT " {}", m.deadline.count()); }
 
-std::string text_of(const StoreMessage& m) { return fmt::format(INTERPOSE_MSG_STORE " {}", m.store.text()); }
+std::string text_of(const StoreMessage& m)
+{
+    std::string text = fmt::format(INTERPOSE_MSG_STORE " {}", m.store.text());
+    for (const Run& run : m.inside)
+        text += fmt::format("{}{}+{}", &run == &m.inside.front() ? ' ' : ',', run.start.count, run.length.count);
+    return text;
+}
 
 std::string text_of(const UnstoreMessage&) { return INTERPOSE_MSG_UNSTORE; }
 

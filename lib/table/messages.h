@@ -48,8 +48,15 @@ struct DirectMessage {
     bool operator==(const DirectMessage&) const = default;
 };
 /// And again to "interpose".
+/// A run of sectors; one line of the answer to "changed".
+struct Run {
+    Sectors start;
+    Sectors length;
+    bool operator==(const Run&) const = default;
+};
 struct StoreMessage {
     Uuid store;
+    std::vector<Run> inside = {}; ///< where in the origin it lies, in whole chunks; empty: it does not
     bool operator==(const StoreMessage&) const = default;
 };
 struct UnstoreMessage {
@@ -142,13 +149,6 @@ struct PointsPage {
     std::optional<std::uint64_t> next_id; ///< nothing: this was the last page
     std::vector<Point> points;
     bool operator==(const PointsPage&) const = default;
-};
-
-/// A run of sectors; one line of the answer to "changed".
-struct Run {
-    Sectors start;
-    Sectors length;
-    bool operator==(const Run&) const = default;
 };
 
 struct ChangedPage {

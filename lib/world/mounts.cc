@@ -86,6 +86,11 @@ bool is_under(const std::string& file, const std::string& directory)
     return directory == "/" || (file.starts_with(directory) && file.substr(directory.size()).starts_with('/'));
 }
 
+Mount mount_of(libmnt_fs& filesystem, const std::string& root)
+{
+    return {root + text_or_empty(mnt_fs_get_target(&filesystem)), text_or_empty(mnt_fs_get_fstype(&filesystem))};
+}
+
 /// Those on any of the devices; `root` is where the directories that the table names begin.
 std::vector<Mount> mounts_in(
     libmnt_table& table, const std::string& root, const std::vector<DeviceNumber>& devices, const Roots& roots)
@@ -94,8 +99,7 @@ std::vector<Mount> mounts_in(
     for_each_filesystem(table, [&](libmnt_fs& filesystem) {
         const auto number = device_of(filesystem, roots);
         if (number && std::find(devices.begin(), devices.end(), *number) != devices.end())
-            mounts.push_back(
-                {root + text_or_empty(mnt_fs_get_target(&filesystem)), text_or_empty(mnt_fs_get_fstype(&filesystem))});
+            mounts.push_back(mount_of(filesystem, root));
     });
     return mounts;
 }
@@ -128,6 +132,15 @@ std::vector<Mount> mounts_of(const BlockDevice& device, const Roots& roots)
     const TablePtr table = read_table(roots.proc / "self/mountinfo");
     auto mounts = mounts_in(*table, "", members, roots);
     return mounts.empty() ? mounts_elsewhere(members, roots) : mounts;
+}
+
+std::vector<Mount> all_mounts(const Roots& roots)
+{
+    const TablePtr table = open_table(roots.proc / "self/mountinfo");
+    std::vector<Mount> mounts;
+    if (table)
+        for_each_filesystem(*table, [&](libmnt_fs& filesystem) { mounts.push_back(mount_of(filesystem, "")); });
+    return mounts;
 }
 
 std::vector<DeviceNumber> devices_of_file(const fs::path& file, const Roots& roots)

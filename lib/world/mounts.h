@@ -24,6 +24,9 @@ struct Mount {
 /// mounted, but held exclusively.
 std::vector<Mount> mounts_of(const BlockDevice& device, const Roots& roots = {});
 
+/// All mounts that this process's mount namespace shows; none where there is no /proc.
+std::vector<Mount> all_mounts(const Roots& roots = {});
+
 /// The devices of the filesystem that holds the file; none if it is on no block device.
 std::vector<DeviceNumber> devices_of_file(const std::filesystem::path& file, const Roots& roots = {});
 

@@ -415,8 +415,8 @@ TEST_CASE("detach goes by the tables where the module speaks another interface",
           "load    vg-home  0 2048 linear 8:16 0; 2048 2048 linear 8:32 64\n"
           "remove  dmsnap-s1\n"
           "resume  vg-home\n"
-          "remove  dmsnap-base-aaaaaaaa\n"
-          "remove  dmsnap-store-bbbbbbbb\n");
+          "remove  dmsnap-store-bbbbbbbb\n"
+          "remove  dmsnap-base-aaaaaaaa\n");
     Machine two = machine;
     two.origins.push_back(origin);
     CHECK(to_text(plan_detach(two, origin, true)).find("dmsnap-store-") == std::string::npos);

@@ -561,6 +561,9 @@ private:
             throw Error("origin", "use a store", ENODEV);
         if (origin.store != m.store)
             require_store_unused(line, origin);
+        // Where it is not told, its origin's writes would destroy what it keeps, and the other way round.
+        if (m.inside.empty() == (devices.count(file_name(m.store)) != 0))
+            throw Error("origin", "use a store", EINVAL);
         origin.store = m.store;
         return {};
     }
@@ -675,14 +678,15 @@ public:
     explicit FakeHost(Trouble& trouble) : trouble_(trouble) {}
     /// The same host, in another machine's trouble.
     FakeHost(const FakeHost& other, Trouble& trouble)
-        : links(other.links), formatted(other.formatted), blanked(other.blanked), erased(other.erased),
-          trouble_(trouble)
+        : links(other.links), files(other.files), formatted(other.formatted), blanked(other.blanked),
+          erased(other.erased), trouble_(trouble)
     {
     }
     FakeHost(const FakeHost&) = delete;
     FakeHost& operator=(const FakeHost&) = delete;
 
     std::set<std::string> links;
+    std::set<std::string> files;
     std::vector<std::string> formatted;
     std::vector<std::string> blanked;
     std::vector<std::string> erased;
@@ -690,6 +694,21 @@ public:
     void format_store(const StoreFormat& store) override
     {
         trouble_.during(store.path, [&] { formatted.push_back(store.path); });
+    }
+    void make_store_file(const std::string& path, Sectors, DeviceNumber) override
+    {
+        trouble_.during(path, [&] { files.insert(path); });
+    }
+    /// Of which whole chunks are 64 sectors, then more than enough.
+    std::vector<Run> store_file_extents(const std::string& path) override
+    {
+        if (files.count(path) == 0)
+            throw Error(path, "open", ENOENT);
+        return {{{1000}, {100}}, {{2048}, {10000}}, {{12048}, {10000}}};
+    }
+    void remove_store_file(const std::string& path) override
+    {
+        trouble_.during(path, [&] { files.erase(path); });
     }
     void blank_ends(const Blank& blank) override
     {

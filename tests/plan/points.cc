@@ -563,7 +563,7 @@ TEST_CASE("a snapshot's name is given once a machine, but for those of one set",
 TEST_CASE("a set's members lie beside each other, and are no more than the module takes", "[plan]")
 {
     World world = set_world();
-    Taker lower{world.candidate(), P, {}, U, {}, Via::automatic};
+    Taker lower{world.candidate(), P, {}, {}, U, {}, Via::automatic};
     Taker upper = lower;
     upper.candidate.block.number = {253, 9};
     upper.candidate.block.dm_name = "vg-upper";

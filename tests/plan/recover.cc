@@ -38,6 +38,8 @@ Plan attach(World& world) { return plan_attach(world.machine(), world.candidate(
 
 Plan create(World& world) { return plan_take(world.machine(), world.candidate(), snapshot_wish(), store_wish()); }
 
+Plan create_in_file(World& world) { return plan_take_in_file(world, snapshot_wish(), file_wish()); }
+
 Plan create_second(World& world) { return plan_take(world.machine(), world.candidate(), snapshot_wish("s2", Q), {}); }
 
 /// Its one snapshot is invalid and has lost its image, but still has its store.
@@ -155,6 +157,13 @@ const Scenario scenarios[] = {
     {"detach a disk by force", [] { return world_with_snapshot(without_udev(disk_world())); }, detach},
     {"create on a linear device", linear_world, create},
     {"create on a segmented device", segmented_world, create},
+    {"create in a file on a linear device", linear_world, create_in_file},
+    {"create in a file on a segmented device", segmented_world, create_in_file},
+    {"create in a file on a plain disk", disk_world, create_in_file},
+    {"remove the last snapshot, in a file", [] { return world_with_file(disk_world()); }, remove_first},
+    {"remove the last snapshot, in a file, linear", [] { return world_with_file(linear_world()); }, remove_first},
+    {"detach a disk by force, with a file", [] { return world_with_file(disk_world()); }, detach},
+    {"detach by force, with a file, segmented", [] { return world_with_file(segmented_world()); }, detach},
     {"create where no udevd runs", [] { return without_udev(linear_world()); }, create},
     {"create on an attached device", [] { return attached(segmented_world()); }, create},
     {"create a second snapshot", [] { return world_with_snapshot(linear_world()); }, create_second},

@@ -58,6 +58,8 @@ struct World {
     {
         Machine machine = survey(dm, nowhere());
         machine.links = host.links;
+        for (const std::string& path : host.files)
+            machine.files.push_back({path, *Uuid::from_text(path.substr(path.size() - S.text().size()))});
         for (EndpointState& endpoint : machine.endpoints) // what sysfs would tell
             if (endpoint.leg) {
                 endpoint.target = "/dev/sdh";
@@ -109,6 +111,8 @@ struct World {
         std::string text = dm.state();
         for (const std::string& link : host.links)
             text += "link " + link + "\n";
+        for (const std::string& file : host.files)
+            text += "file " + file + "\n";
         return text;
     }
 };
@@ -149,7 +153,19 @@ struct SoleWish : PointWish {
 inline Plan plan_take(
     const Machine& machine, const Candidate& candidate, const SoleWish& wish, const std::optional<StoreWish>& store)
 {
-    return dmsnap::plan_take(machine, wish, {{candidate, wish.uuid, store, wish.new_origin, wish.chunk, wish.via}});
+    return dmsnap::plan_take(machine, wish, {{candidate, wish.uuid, store, {}, wish.new_origin, wish.chunk, wish.via}});
+}
+
+/// A snapshot whose store is a file of the filesystem on the device.
+inline Plan plan_take_in_file(World& world, const PointWish& wish, const StoreFileWish& file)
+{
+    return dmsnap::plan_take(
+        world.machine(), wish, {{world.candidate(), P, std::nullopt, file, U, std::nullopt, Via::automatic}});
+}
+
+inline StoreFileWish file_wish()
+{
+    return {false, StoreRoom{"/home", "ext4", false, {1ULL << 30}, {1ULL << 29}}, {}, {}, S};
 }
 
 inline SoleWish snapshot_wish(const std::string& name = "s1", const Uuid& uuid = P)
@@ -183,7 +199,16 @@ inline Plan plan_set(World& world, const PointWish& wish, const std::optional<St
     second.device = DmName("vg-var");
     second.freeze = {};
     return dmsnap::plan_take(world.machine(), wish,
-        {{world.candidate(), P, store, U, {}, Via::automatic}, {second.candidate(), Q, store, R, {}, Via::automatic}});
+        {{world.candidate(), P, store, {}, U, {}, Via::automatic},
+            {second.candidate(), Q, store, {}, R, {}, Via::automatic}});
+}
+
+/// Attached, with snapshot "s1" in a file on itself.
+inline World world_with_file(World world)
+{
+    if (!world.run(plan_take_in_file(world, snapshot_wish(), file_wish())).done())
+        throw std::runtime_error("no snapshot");
+    return world;
 }
 
 /// Attached, with snapshot "s1" in store S.

@@ -98,6 +98,23 @@ TEST_CASE("one clear bit anywhere in a range is seen", "[unit][kernel]")
     }
 }
 
+TEST_CASE("one set bit anywhere in a range is seen, and none outside of it", "[unit][kernel]")
+{
+    constexpr u64 low = leaf_bits - 66;
+    constexpr u64 high = leaf_bits + 66;
+    for (u64 bit = low; bit <= high; ++bit) {
+        const MapPtr map = make_map(3 * leaf_bits - 5);
+        set(map, bit, bit);
+        INFO("with " << bit);
+        REQUIRE(touches(map, low, high));
+        REQUIRE(touches(map, bit, bit));
+        REQUIRE(touches(map, 0, 3 * leaf_bits));
+        REQUIRE_FALSE(touches(map, 0, bit - 1));
+        REQUIRE_FALSE(touches(map, bit + 1, 3 * leaf_bits));
+        REQUIRE_FALSE(touches(map, 3 * leaf_bits - 5, 3 * leaf_bits));
+    }
+}
+
 TEST_CASE("only the leaves that are touched have memory, and the bound holds", "[unit][kernel]")
 {
     constexpr u64 bits = 100 * leaf_bits + 1;

@@ -26,6 +26,11 @@ inline u64 leaves_of(u64 bits) { return (bits + leaf_bits - 1) / leaf_bits; }
 
 inline bool test(const MapPtr& map, u64 first, u64 last) { return interpose_map_test(map.get(), chunks(first, last)); }
 
+inline bool touches(const MapPtr& map, u64 first, u64 last)
+{
+    return interpose_map_touches(map.get(), chunks(first, last));
+}
+
 inline void set(
     const MapPtr& map, u64 first, u64 last, map_fallback fallback = MAP_FALLBACK_SET, gfp_t gfp = GFP_KERNEL)
 {
