@@ -7,35 +7,42 @@
  *                                     `- where the store is: the file was moved, cut or deleted.  The snapshots
  *                                        are lost, the store has failed, and the write waits until
  *                                        nothing is under way to the store ------------------> base
+ *                                        (a discard is dropped instead)
  *   copies ------------------------------> store, past the origin -------> base
  *   image <--- zeros, where the store is
  *
- * Whole chunks only, so that none holds data of both.  They never pass, so each write to one comes here.  They count as
- * changed when the store comes and when it goes: what images show there is neither what was nor what will be.
+ * Whole chunks only, so that none holds data of both.  From the first point on they never pass, so each write to one comes
+ * here.  They count as changed when the store comes and when it goes: what images show there is neither what was nor what
+ * will be.
  */
 #include "dm-interpose.h"
 
 /*
- * Whether a write to @range, or a discard, has to wait until nothing is under way to the store.
+ * Whether a write to @range, or a discard, has to wait until nothing is under way to the store.  One locked section: what is
+ * met, what fails and what is waited for are one store's.
  * Context: the write holds the gate; any.
  */
 bool interpose_inside_met(struct interpose_origin *origin, struct chunk_range range)
 {
+	bool waits = false, news = false;
 	unsigned long flags;
-	bool met, waits;
 
 	spin_lock_irqsave(&origin->lock, flags);
-	met = origin->inside && interpose_map_touches(origin->inside, range);
-	spin_unlock_irqrestore(&origin->lock, flags);
-	if (!met)
-		return false;
-	interpose_origin_invalidate(origin, FAILURE_STORE_OVERWRITTEN);
-	spin_lock_irqsave(&origin->lock, flags);
-	if (origin->shelf)
+	if (origin->inside && interpose_map_touches(origin->inside, range)) {
+		news = interpose_origin_set_invalid(origin, FAILURE_STORE_OVERWRITTEN);
 		interpose_shelf_fail(origin->shelf);
-	waits = origin->nr_copies;
+		waits = origin->nr_copies;
+	}
 	spin_unlock_irqrestore(&origin->lock, flags);
+	if (news)
+		interpose_origin_tell_invalid(origin, FAILURE_STORE_OVERWRITTEN);
 	return waits;
+}
+
+/* Whether a held write to @range meets what is under way to the store.  Context: origin->lock. */
+bool interpose_inside_waits(const struct interpose_origin *origin, struct chunk_range range)
+{
+	return origin->inside && origin->nr_copies && interpose_map_touches(origin->inside, range);
 }
 
 /* Context: an image of the origin holds the store; any. */
@@ -64,33 +71,26 @@ static void mark_changed(struct interpose_origin *origin, struct interpose_map *
 	}
 }
 
-static struct interpose_map *swap_inside(struct interpose_origin *origin,
-					 struct interpose_map *inside)
-{
-	struct interpose_map *old;
-
-	spin_lock_irq(&origin->lock);
-	old = origin->inside;
-	WRITE_ONCE(origin->inside, inside);
-	spin_unlock_irq(&origin->lock);
-	return old;
-}
-
-/* Takes @inside over; the origin has no store.  Context: origin->change; sleeps. */
+/* Takes @inside over, of the store that the origin has just been given.  Context: origin->change; sleeps. */
 void interpose_inside_begin(struct interpose_origin *origin, struct interpose_map *inside)
 {
 	lockdep_assert_held(&origin->change);
-	swap_inside(origin, inside);
+	spin_lock_irq(&origin->lock);
+	WRITE_ONCE(origin->inside, inside);
+	spin_unlock_irq(&origin->lock);
 	mark_changed(origin, inside);
 }
 
 /* Nothing is under way to the store any more, and no image is left.  Context: origin->change; sleeps. */
 void interpose_inside_end(struct interpose_origin *origin)
 {
-	struct interpose_map *inside = swap_inside(origin, NULL);
+	struct interpose_map *inside = origin->inside;
 
 	if (!inside)
 		return;
+	spin_lock_irq(&origin->lock);
+	WRITE_ONCE(origin->inside, NULL);
+	spin_unlock_irq(&origin->lock);
 	mark_changed(origin, inside);
 	interpose_map_destroy(inside);
 }

@@ -104,6 +104,30 @@ bool interpose_snapshot_valid(struct interpose_origin *origin, u64 id)
 	return id > READ_ONCE(origin->invalid_upto);
 }
 
+/* Return: whether that is news, to be told with origin->lock released.  Context: origin->lock. */
+bool interpose_origin_set_invalid(struct interpose_origin *origin, enum interpose_failure failure)
+{
+	lockdep_assert_held(&origin->lock);
+	if (!origin->newest)
+		return false;
+	WRITE_ONCE(origin->invalid_upto, origin->last_id);
+	/* Pairs with image_end_io(): who finds a write that was not kept finds the verdict. */
+	smp_store_release(&origin->newest, 0);
+	origin->failure = failure;
+	origin->sweeping = true;
+	return true;
+}
+
+/* Context: any that holds the origin. */
+void interpose_origin_tell_invalid(struct interpose_origin *origin, enum interpose_failure failure)
+{
+	pr_err("interpose: %s: its snapshots are invalid: %s\n", origin->name,
+	       interpose_failure_name(failure));
+	interpose_origin_sweep_soon(origin);
+	interpose_origin_unpark(origin);
+	interpose_origin_event(origin);
+}
+
 /**
  * interpose_origin_invalidate() - the snapshots of this origin fail, the origin goes on
  * Never undone; a second failure changes nothing.
@@ -115,22 +139,10 @@ void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose
 	bool news;
 
 	spin_lock_irqsave(&origin->lock, flags);
-	news = origin->newest;
-	if (news) {
-		WRITE_ONCE(origin->invalid_upto, origin->last_id);
-		/* Pairs with image_end_io(): who finds a write that was not kept finds the verdict. */
-		smp_store_release(&origin->newest, 0);
-		origin->failure = failure;
-		origin->sweeping = true;
-	}
+	news = interpose_origin_set_invalid(origin, failure);
 	spin_unlock_irqrestore(&origin->lock, flags);
-	if (!news)
-		return;
-	pr_err("interpose: %s: its snapshots are invalid: %s\n", origin->name,
-	       interpose_failure_name(failure));
-	interpose_origin_sweep_soon(origin);
-	interpose_origin_unpark(origin);
-	interpose_origin_event(origin);
+	if (news)
+		interpose_origin_tell_invalid(origin, failure);
 }
 
 /* What it means for the snapshots that the store has answered with @error. */
@@ -268,9 +280,10 @@ static struct interpose_shelf *shelf_swap(struct interpose_origin *origin,
  */
 static void shelf_drop(struct interpose_origin *origin)
 {
-	struct interpose_shelf *shelf = shelf_swap(origin, NULL);
+	struct interpose_shelf *shelf;
 
 	interpose_inside_end(origin);
+	shelf = shelf_swap(origin, NULL);
 	if (shelf)
 		interpose_shelf_unbind(shelf);
 	interpose_copy_reserve_free(origin);
@@ -326,7 +339,7 @@ int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid,
 	lockdep_assert_held(&origin->change);
 	if (origin->shelf && uuid_equal(interpose_shelf_store_uuid(origin->shelf), uuid) &&
 	    !interpose_shelf_ready(origin->shelf))
-		return 0;
+		return !*inside == !origin->inside ? 0 : -EINVAL;
 	if (shelf_in_use(origin))
 		return -EBUSY;
 	shelf_drop(origin);
@@ -344,10 +357,10 @@ int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid,
 		interpose_copy_reserve_free(origin);
 		return -EINVAL;
 	}
+	shelf_swap(origin, shelf);
 	if (*inside)
 		interpose_inside_begin(origin, *inside);
 	*inside = NULL;
-	shelf_swap(origin, shelf);
 	return 0;
 }
 

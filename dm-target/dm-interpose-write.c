@@ -138,7 +138,7 @@ static void submit_opened(struct interpose_origin *origin)
 
 enum verdict {
 	NOTHING_TO_KEEP, /* no snapshot: the whole rest of the write may go */
-	TOO_EARLY, /* it may meet what is under way to a store inside the origin */
+	TOO_EARLY, /* it would meet what is under way to the store inside the origin */
 	KEPT, /* write->next is */
 	JOINED, /* a copy of write->next is under way, and the write waits for it */
 	COPY, /* start one, of up to *room chunks; counted in nr_copies */
@@ -174,7 +174,10 @@ static enum verdict write_judge(struct interpose_origin *origin, struct interpos
 {
 	lockdep_assert_held(&origin->lock);
 	if (!origin->newest)
-		return origin->inside && origin->nr_copies ? TOO_EARLY : NOTHING_TO_KEEP;
+		return interpose_inside_waits(origin,
+					      (struct chunk_range){ write->next, write->last })
+			       ? TOO_EARLY
+			       : NOTHING_TO_KEEP;
 	if (chunk_nr(write->next) >= origin->newest_chunks)
 		return KEPT; /* no snapshot goes that far */
 	if (interpose_copy_join(origin, write))

@@ -221,6 +221,8 @@ struct interpose_origin *interpose_origin_ref(struct interpose_origin *origin);
 void interpose_origin_unref(struct interpose_origin *origin);
 bool interpose_origin_forsake(struct interpose_origin *origin);
 void interpose_origin_unhook_soon(struct interpose_origin *origin);
+bool interpose_origin_set_invalid(struct interpose_origin *origin, enum interpose_failure failure);
+void interpose_origin_tell_invalid(struct interpose_origin *origin, enum interpose_failure failure);
 void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose_failure failure);
 void interpose_origin_event(struct interpose_origin *origin);
 bool interpose_snapshot_valid(struct interpose_origin *origin, u64 id);
@@ -286,6 +288,7 @@ void interpose_bio_add_pages(struct bio *bio, struct page **pages, unsigned int 
 
 /* dm-interpose-inside.c */
 bool interpose_inside_met(struct interpose_origin *origin, struct chunk_range range);
+bool interpose_inside_waits(const struct interpose_origin *origin, struct chunk_range range);
 bool interpose_inside_holds(const struct interpose_origin *origin, chunk_t chunk);
 void interpose_inside_begin(struct interpose_origin *origin, struct interpose_map *inside);
 void interpose_inside_end(struct interpose_origin *origin);

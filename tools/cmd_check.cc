@@ -54,7 +54,7 @@ int run_check(const Arguments& arguments)
 {
     const bool as_json = wants_json(arguments);
     const auto dm = start();
-    const Machine machine = survey(*dm);
+    const Machine machine = survey_with_files(*dm);
     Problems problems;
     int code = exit_done;
     if (arguments.objects().empty())

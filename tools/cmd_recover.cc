@@ -28,7 +28,7 @@ int run_recover(const Arguments& arguments)
     arguments.require_objects(0, 0);
     Change change(arguments, {.recovery = true});
     if (change.dry_run()) {
-        const Recovery recovery = plan_recover(survey(change.dm()));
+        const Recovery recovery = plan_recover(survey_with_files(change.dm()));
         print(lines_of(recovery.repairs, true));
         return name_problems(recovery.in_the_way);
     }

@@ -139,7 +139,7 @@ void Change::mend()
             const SignalsWait::Pause pause(wait); // LVM may take its time, and nothing is half done yet
             bar_lvm(live, patience_);
         }};
-    const auto look = [this] { return survey(*dm_); };
+    const auto look = [this] { return recovery_ ? survey_with_files(*dm_) : survey(*dm_); };
     LocalHost host;
     reconciled_ = reconcile(*dm_, host, look, bar, log_step);
     for (const std::string& remark : reconciled_.remarks)

@@ -20,18 +20,14 @@
 namespace dmsnap::tool {
 namespace {
 
-/// Whether --store names a place for a file, not a device.
-bool names_directory(const std::optional<std::string>& path)
-{
-    std::error_code error;
-    return path && std::filesystem::is_directory(*path, error);
-}
+/// A filesystem takes longer to make a file than to be frozen: what it has to write it writes meanwhile.
+constexpr int file_patience = 6;
 
 /// Nothing unless a device is named.  Its uuid is to be drawn.
 std::optional<StoreWish> read_store(
     const std::optional<std::string>& path, const Machine& machine, const BlockDevice& origin)
 {
-    if (!path || names_directory(path))
+    if (!path)
         return std::nullopt;
     const BlockDevice device = resolve(*path);
     StoreWish wish{OverwriteFacts(), *path, {}, false};
@@ -154,14 +150,18 @@ private:
         return store;
     }
 
-    StoreFileWish file_for(const BlockDevice& block) const
+    /// A filesystem is only asked where it may have to hold a store.
+    StoreFileWish file_for(const Machine& machine, const BlockDevice& block) const
     {
-        StoreFileWish wish{names_directory(words_.store), find_store_room(block), words_.size, words_.percent, {}};
-        if (!wish.wanted)
+        StoreFileWish wish{words_.directory.has_value(), std::nullopt, words_.size, words_.percent, {},
+            file_patience * words_.wish.deadline};
+        const OriginState* origin = machine.find(block.number);
+        if (words_.wish.kind == PointKind::checkpoint || words_.store ||
+            (origin != nullptr && origin->store() && !wish.wanted))
             return wish;
-        const auto devices = devices_of_file(std::filesystem::canonical(*words_.store));
-        if (devices != std::vector{block.number})
-            throw Error(printable(*words_.store), "make a store in it",
+        wish.room = find_store_room(block);
+        if (wish.wanted && devices_of_file(std::filesystem::canonical(*words_.directory)) != std::vector{block.number})
+            throw Error(printable(*words_.directory), "make a store in it",
                 fmt::format("it is on another device than {}, which a file can serve only from within", block.name()),
                 "a block device");
         return wish;
@@ -179,7 +179,7 @@ private:
         taker.candidate = read_live(change_.dm(), block, taker.via);
         taker.point = Uuid::random();
         taker.store = store_for(machine, block);
-        taker.file = file_for(block);
+        taker.file = file_for(machine, block);
         return taker;
     }
 
@@ -264,8 +264,10 @@ TakeWords take_words(const Arguments& arguments, PointWish wish)
 {
     TakeWords words{{}, std::move(wish), std::nullopt, std::nullopt, via_of(arguments)};
     words.wish.deadline = deadline_of(arguments);
-    if (const std::string* store = arguments.value("store"))
-        words.store = *store;
+    if (const std::string* store = arguments.value("store")) {
+        std::error_code error;
+        (std::filesystem::is_directory(*store, error) ? words.directory : words.store) = *store;
+    }
     if (const std::string* size = arguments.value("chunksize"))
         words.chunk = checked_chunk(parse_size(*size, 'k'));
     if (const std::string* size = arguments.value("size"))
@@ -279,7 +281,7 @@ TakeWords take_words(const Arguments& arguments, PointWish wish)
 
 std::optional<FirstLook> first_look(const Arguments& arguments, const TakeWords& words)
 {
-    if (!words.store || names_directory(words.store) || arguments.has("yes"))
+    if (!words.store || arguments.has("yes"))
         return std::nullopt;
     return look_and_ask(arguments, words);
 }

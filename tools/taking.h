@@ -18,11 +18,12 @@ namespace dmsnap::tool {
 struct TakeWords {
     std::vector<std::string> devices;
     PointWish wish;
-    std::optional<std::string> store;
+    std::optional<std::string> store; ///< a device
     std::optional<Sectors> chunk;
     Via via;
-    std::optional<Sectors> size = {};     ///< of a file to be made a store
-    std::optional<unsigned> percent = {}; ///< the same, of the device
+    std::optional<std::string> directory = {}; ///< on the device's own filesystem, for a file
+    std::optional<Sectors> size = {};          ///< of a file to be made a store
+    std::optional<unsigned> percent = {};      ///< the same, of the device
 };
 
 /// What --store, --chunksize, --via and --deadline say; the devices are left to the caller.

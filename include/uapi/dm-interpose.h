@@ -119,8 +119,9 @@
  * store <store uuid> [<inside>]
  *     Keeps the old data of snapshots taken from now on in that store (an active interpose-store).  <inside>,
  *     "<first sector>+<sectors>,...", is where in the origin the store lies, if it does, in whole chunks: a file
- *     of the filesystem that is there, whose blocks it neither writes nor moves.  Images show zeros there, and a write to there, or a
- *     discard, makes the snapshots invalid and the store fail; it goes on when nothing is under way to the store.
+ *     of the filesystem that is there, whose blocks it neither writes nor moves.  Images show zeros there.  A write to there
+ *     makes the snapshots invalid and the store fail, and goes on when nothing is under way to the store; so does a discard, which
+ *     is dropped if anything is.
  *     EBUSY while a valid snapshot or an image needs another store, or old data is still on its way to that one; ENODEV: no such store; EINVAL: the origin's
  *     chunk is no multiple of the store's granule, the store's logical block is larger than the
  *     origin's, the store lies on the origin, its base or the device it hooks, or <inside> makes no sense; EIO: the store has failed; ENOMEM.  No answer.

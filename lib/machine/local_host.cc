@@ -23,8 +23,8 @@ namespace fs = std::filesystem;
 namespace dmsnap {
 namespace {
 
-/// For a file to be made or removed.
-constexpr std::chrono::seconds filesystem_deadline{30};
+/// For a filesystem to remove a file.
+constexpr std::chrono::seconds removal_deadline{30};
 
 } // namespace
 
@@ -33,23 +33,33 @@ void LocalHost::format_store(const StoreFormat& store)
     // The number that was checked, whatever the path leads to by now.
     const DeviceNumber device = std::get<DeviceNumber>(store.device);
     const fs::path node = node_path(read_block_device(device));
-    dmsnap::format_store(
-        node, device, {store.store, static_cast<std::uint64_t>(std::time(nullptr)), store.length, store.granule});
+    dmsnap::format_store(node, device,
+        {store.store, static_cast<std::uint64_t>(std::time(nullptr)), store.length, store.granule}, !store.blank);
 }
 
-void LocalHost::make_store_file(const std::string& path, Sectors length, DeviceNumber device)
+void LocalHost::make_store_file(
+    const std::string& path, Sectors length, DeviceNumber device, std::chrono::milliseconds deadline)
 {
     run_apart(
-        path, "make a store of it", filesystem_deadline, [&] { dmsnap::make_store_file(path, length, device); },
-        [&] { dmsnap::remove_store_file(path); });
+        path, "make a store of it", deadline,
+        [&] {
+            dmsnap::make_store_file(path, length, device);
+            return std::string();
+        },
+        [&] { dmsnap::remove_store_file(path, device); });
 }
 
 std::vector<Run> LocalHost::store_file_extents(const std::string& path) { return dmsnap::store_file_extents(path); }
 
-void LocalHost::remove_store_file(const std::string& path)
+void LocalHost::remove_store_file(const std::string& path, DeviceNumber device)
 {
     run_apart(
-        path, "remove it", filesystem_deadline, [&] { dmsnap::remove_store_file(path); }, [] {});
+        path, "remove it", removal_deadline,
+        [&] {
+            dmsnap::remove_store_file(path, device);
+            return std::string();
+        },
+        [] {});
 }
 
 void LocalHost::blank_ends(const Blank& blank)

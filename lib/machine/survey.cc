@@ -3,10 +3,12 @@
 #include "machine/survey.h"
 
 #include "base/error.h"
+#include "base/text.h"
 #include "ops/mirror.h"
 #include "ops/naming.h"
 #include "plan/query.h"
 #include "table/raid.h"
+#include "world/apart.h"
 #include "world/in_flight.h"
 #include "world/mounts.h"
 #include "world/signature.h"
@@ -342,7 +344,6 @@ public:
                 machine_.unread_origins.count(line->origin) == 0)
                 read(device.name(), [&] { add_gone(machine_, dm_, device, *line, roots_); });
         machine_.links = read_links(roots_);
-        machine_.files = find_store_files(roots_);
         for (StoreState& store : machine_.stores)
             add_file(store);
         return std::move(machine_);
@@ -390,9 +391,17 @@ private:
         if (device == nullptr)
             return;
         store.file = device->table;
-        for (const StoreFile& file : machine_.files)
-            if (file.store == store.status.store)
-                store.device = file.path;
+        for (const OriginState& origin : machine_.origins) {
+            const auto live =
+                origin.store() == store.status.store ? find_block_device(origin.number(), roots_) : std::nullopt;
+            if (!live)
+                continue;
+            store.holder = live->number;
+            // Nobody sees by the base that it leads to this.
+            store.below.merge(numbers_below(*live, roots_));
+            if (const std::string mount_point = store_mount_point(*live, roots_); !mount_point.empty())
+                store.device = store.path = store_file_path(mount_point, store.status.store);
+        }
     }
 
     void add_base(EndpointState& endpoint, const DeviceState& device)
@@ -430,9 +439,43 @@ private:
     Machine machine_;
 };
 
+/// Throws Error if they do not answer in time.
+std::vector<StoreFile> look_for_store_files()
+{
+    const auto act = [] {
+        std::string text;
+        for (const StoreFile& file : find_store_files())
+            text += fmt::format("{} {} {}\n", file.store.text(), file.device.text(), file.path);
+        return text;
+    };
+    std::vector<StoreFile> files;
+    const std::string text =
+        run_apart("the mounted filesystems", "look for stores", std::chrono::seconds(10), act, [] {});
+    for (const std::string_view line : lines(text)) {
+        const auto first = line.find(' ');
+        const auto second = line.find(' ', first + 1);
+        const auto store = Uuid::from_text(line.substr(0, first));
+        const auto device = DeviceNumber::from_text(line.substr(first + 1, second - first - 1));
+        if (store && device)
+            files.push_back({std::string(line.substr(second + 1)), *store, *device});
+    }
+    return files;
+}
+
 } // namespace
 
 Machine survey(Dm& dm, const Roots& roots) { return Survey(dm, roots).run(); }
+
+Machine survey_with_files(Dm& dm)
+{
+    Machine machine = survey(dm);
+    try {
+        machine.files = look_for_store_files();
+    } catch (const Error& error) {
+        machine.unread.push_back(error);
+    }
+    return machine;
+}
 
 Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots)
 {

@@ -15,6 +15,9 @@ namespace dmsnap {
 /// Reads all that dmsnap has on this machine.  What goes away meanwhile is left out.
 Machine survey(Dm& dm, const Roots& roots = {});
 
+/// The same with the files of stores that are in mounted filesystems, in use or not, for which those are asked.
+Machine survey_with_files(Dm& dm);
+
 /// All but what uses it, which read_use() adds.
 Candidate read_candidate(Dm& dm, const BlockDevice& block, const Roots& roots = {});
 /// The filesystems on it, and whether the kernel swaps to it; and for the hook what else it is a part of, for which the

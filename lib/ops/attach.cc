@@ -325,7 +325,8 @@ std::optional<Attachment> present_attachment(const Machine& machine, const Candi
         throw refused(candidate, fmt::format("it is attached by {}", origin->live ? "the hook" : "its table"),
             fmt::format("dmsnap detach {}, which ends its points, then again", name));
     return Attachment{origin != nullptr ? origin->name() : candidate.info->name, line->origin, line->chunk,
-        length(origin != nullptr ? origin->table : candidate.table), line->base, line->base_start};
+        length(origin != nullptr ? origin->table : candidate.table), line->base, line->base_start,
+        origin != nullptr ? origin->table : candidate.table};
 }
 
 /// `line` wants its base.
@@ -337,7 +338,7 @@ Attachment attachment_by_table(const Machine& machine, const Candidate& candidat
         const auto& own = std::get<Linear>(candidate.table[0].target);
         line.base = own.device;
         line.base_start = own.offset;
-        return {name, line.origin, line.chunk, size, line.base, line.base_start, {},
+        return {name, line.origin, line.chunk, size, line.base, line.base_start, candidate.table, {},
             {Load{name, interpose_table(size, line)}, Resume{name, candidate.table}}};
     }
     const DmName base = base_name(line.origin);
@@ -345,7 +346,7 @@ Attachment attachment_by_table(const Machine& machine, const Candidate& candidat
     const NewDevice below{base, base_uuid(line.origin), candidate.table, Visibility::private_device, false};
     line.base = base;
     const Load load{name, interpose_table(size, line)};
-    Attachment attachment{name, line.origin, line.chunk, size, line.base, line.base_start};
+    Attachment attachment{name, line.origin, line.chunk, size, line.base, line.base_start, candidate.table};
     if (runs_once(candidate.table)) {
         attachment.below = {Prepare{below}};
         attachment.plan = {load, SwapSuspended{{name, base, candidate.table, true, candidate.health}}};
@@ -375,7 +376,7 @@ Attachment attachment_by_hook(
         plan.push_back(SyncFilesystems{candidate.freeze.mount_points});
     plan.push_back(
         Hook{top, candidate.block.name(), HookMessage{deadline, candidate.freeze.devices}, candidate.write_limit});
-    return {top, line.origin, line.chunk, size, line.base, line.base_start, {Create{below}}, std::move(plan)};
+    return {top, line.origin, line.chunk, size, line.base, line.base_start, {}, {Create{below}}, std::move(plan)};
 }
 
 /// The steps from the end of what the points need.
@@ -522,7 +523,7 @@ Plan plan_detach(const Machine& machine, const OriginState& origin, bool force)
         append(plan, plan_close_files_on(machine, origin.base->info.number));
     if (origin.base)
         plan.push_back(Remove{origin.base->as_created()});
-    return plan;
+    return with_files_last(std::move(plan));
 }
 
 std::size_t checkpoints_of(const OriginState& origin)

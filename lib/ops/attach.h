@@ -39,8 +39,9 @@ struct Attachment {
     Sectors length;
     DeviceRef base; ///< what its bios go on to
     Sectors base_start;
-    Plan below = {}; ///< makes the base, if it is a device of its own
-    Plan plan = {};  ///< the rest; empty: it is attached already
+    Table before = {}; ///< of the device named, which tells that this is so; empty: it is not there yet
+    Plan below = {};   ///< makes the base, if it is a device of its own
+    Plan plan = {};    ///< the rest; empty: it is attached already
 };
 
 /// Throws Error unless the module's hook may see a live device, and its filesystems can be frozen for that.

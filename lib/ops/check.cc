@@ -73,7 +73,8 @@ void add_store(Problems& found, const Machine& machine, const OriginState& origi
     const auto& details = store->status.details;
     if (store->status.state != INTERPOSE_STORE_OK)
         say(fmt::format("its store {} has failed", name),
-            "dmsnap remove its snapshots, then create with --store and another device");
+            store->file.empty() ? "dmsnap remove its snapshots, then create with --store and another device"
+                                : "dmsnap remove its snapshots, then create makes another file");
     else if (details && details->used + origin.line.chunk > details->usable)
         say(fmt::format("its store {} is full", name), "dmsnap remove snapshots that have served");
 }

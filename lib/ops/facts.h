@@ -64,6 +64,8 @@ struct StoreState {
     std::string device;           ///< what the device below is called, or the path of the file
     std::set<DeviceNumber> below; ///< that device, and what it lies on at any depth
     Table file = {};              ///< of its blocks, if it is a file of the filesystem on its own origin; else empty
+    std::string path = {};    ///< of that file; empty if it is not to be found, as when its filesystem was unmounted
+    DeviceNumber holder = {}; ///< the device that its filesystem lies on
 
     NewDevice as_created() const { return {info.name, info.uuid, table, Visibility::private_device, false}; }
 };
@@ -137,7 +139,7 @@ struct Machine {
     std::vector<DmName> names;        ///< of every device-mapper device
     std::vector<Error> unread;     ///< why others could not be read, or not all of it; the subject is the device's name
     std::set<Uuid> unread_origins; ///< attached, but on devices of which not all could be read
-    std::vector<StoreFile> files;  ///< of stores, in mounted filesystems, whether or not they are in use
+    std::vector<StoreFile> files;  ///< of stores, in mounted filesystems, in use or not; only if they were looked for
     bool udev = true;              ///< makes links; otherwise the plan does
     std::set<std::string> links;   ///< to images, whoever made them
 

@@ -43,9 +43,9 @@ void append_close(Plan& plan, const Machine& machine, const Uuid& store)
     for (const std::string& uuid : {store_uuid(store), file_uuid(store)})
         if (const DeviceState* device = machine.find_device(uuid))
             plan.push_back(Remove{as_found(*device)});
-    for (const StoreFile& file : machine.files)
-        if (file.store == store)
-            plan.push_back(RemoveStoreFile{file.path, true});
+    const StoreState* state = machine.find_store(store);
+    if (state != nullptr && !state->path.empty())
+        plan.push_back(RemoveStoreFile{state->path, state->holder, true});
 }
 
 } // namespace

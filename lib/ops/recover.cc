@@ -88,6 +88,7 @@ private:
     void repair(
         const DmName& device, std::string found, std::string cure, Plan plan, std::optional<DmInfo> swapped = {})
     {
+        plan = with_files_last(std::move(plan));
         for (const Step& step : plan)
             if (const auto* remove = std::get_if<Remove>(&step))
                 going_.insert(remove->device.name);
@@ -482,13 +483,13 @@ private:
         }
     }
 
-    /// Of stores that a restart or a kill has ended.
+    /// Of stores that a restart or a kill has ended, if they were looked for.
     void remove_stale_files()
     {
         for (const StoreFile& file : machine_.files)
             if (machine_.find_store(file.store) == nullptr && machine_.find_device(file_uuid(file.store)) == nullptr)
                 repair(file_name(file.store), fmt::format("the file {} of a store that is gone", file.path), "removed",
-                    {RemoveStoreFile{file.path, false}});
+                    {RemoveStoreFile{file.path, file.device}});
     }
 
     /// Where no udevd does it.

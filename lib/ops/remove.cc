@@ -58,7 +58,7 @@ Plan plan_remove(const Machine& machine, const std::vector<FoundPoint>& points, 
     append(plan, std::move(leave));
     for (const auto& [store, origins] : leaving)
         append(plan, plan_close_store(machine, origins, store));
-    return plan;
+    return with_files_last(std::move(plan));
 }
 
 } // namespace dmsnap

@@ -138,11 +138,11 @@ ChosenStore make_store_file(const Machine& machine, const Taker& taker, const At
     for (const DmName& name : {file, store})
         if (machine.has_name(name))
             throw Error(path, "use it as store", name.text() + " exists already", "again");
-    return {wish.new_store, {MakeStoreFile{path, needed, taker.candidate.block.number}},
+    return {wish.new_store, {MakeStoreFile{path, needed, taker.candidate.block.number, wish.deadline}},
         {
             LayStoreFile{file, file_uuid(wish.new_store), wish.new_store, path, attached.base, attached.base_start,
-                attached.chunk, length},
-            FormatStore{{file, "/dev/mapper/" + file.text(), wish.new_store, length, attached.chunk}},
+                attached.chunk, length, attached.length, attached.name, attached.before},
+            FormatStore{{file, "/dev/mapper/" + file.text(), wish.new_store, length, attached.chunk, true}},
             Create{{store, store_uuid(wish.new_store), {{Sectors{0}, length, InterposeStore{file, Sectors{0}}}},
                 Visibility::private_device, false}},
         }};
@@ -186,7 +186,8 @@ void require_store_works(const Machine& machine, const Uuid& store)
     const StoreState* state = machine.find_store(store);
     if (state != nullptr && state->status.state != INTERPOSE_STORE_OK)
         throw Error(state->info.name.text(), "keep old data", "the store has failed",
-            "dmsnap remove its snapshots, then create with --store and another device");
+            state->file.empty() ? "dmsnap remove its snapshots, then create with --store and another device"
+                                : "dmsnap remove its snapshots, then again");
 }
 
 /// " s1 s2"

@@ -157,7 +157,7 @@ Plan plan_take(const Machine& machine, const PointWish& wish, const std::vector<
         for (std::size_t i = 0; i < takers.size(); ++i)
             append(plan, plan_image(machine, takers[i], attachments[i], wish, in_set));
     append(plan, std::move(stores.close));
-    return plan;
+    return with_files_last(std::move(plan));
 }
 
 } // namespace dmsnap

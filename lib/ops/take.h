@@ -39,11 +39,12 @@ inline constexpr unsigned default_store_percent = 10;
 
 /// A file of the filesystem on the device itself, for when no store is named and the device has none.
 struct StoreFileWish {
-    bool wanted = false;                  ///< it was asked for: no other store will do
-    std::optional<StoreRoom> room = {};   ///< nothing: no filesystem of the device is mounted
-    std::optional<Sectors> size = {};     ///< at most one of
-    std::optional<unsigned> percent = {}; ///< these, of the device
-    Uuid new_store = {};                  ///< freshly drawn
+    bool wanted = false;                           ///< it was asked for: no other store will do
+    std::optional<StoreRoom> room = {};            ///< nothing: no filesystem of the device is mounted
+    std::optional<Sectors> size = {};              ///< at most one of
+    std::optional<unsigned> percent = {};          ///< these, of the device
+    Uuid new_store = {};                           ///< freshly drawn
+    std::chrono::milliseconds deadline{60 * 1000}; ///< for the filesystem to make it
 };
 
 /// A device of which a point is wanted.

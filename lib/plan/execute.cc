@@ -21,8 +21,8 @@ bool no_way_back(const Step& step)
     const auto* quiet = std::get_if<SwapQuiet>(&step);
     return std::holds_alternative<Drop>(step) || std::holds_alternative<Release>(step) ||
            std::holds_alternative<Unhook>(step) || std::holds_alternative<Direct>(step) ||
-           (resume != nullptr && resume->final) || (swap != nullptr && swap->final) ||
-           (quiet != nullptr && !quiet->swap.below);
+           std::holds_alternative<RemoveStoreFile>(step) || (resume != nullptr && resume->final) ||
+           (swap != nullptr && swap->final) || (quiet != nullptr && !quiet->swap.below);
 }
 
 void report(const Progress& progress, const std::string& line)

@@ -8,6 +8,7 @@
 #include "base/uuid.h"
 #include "table/messages.h"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,9 @@ struct StoreFormat {
     DeviceRef device; ///< by number, where it is handed to a Host
     std::string path; ///< how to open it
     Uuid store;
-    Sectors length;  ///< with the header
-    Sectors granule; ///< unit of allocation
+    Sectors length;     ///< with the header
+    Sectors granule;    ///< unit of allocation
+    bool blank = false; ///< nothing that somebody else put there is on it
     bool operator==(const StoreFormat&) const = default;
 };
 
@@ -54,11 +56,12 @@ public:
     /// Why the kernel's function tracing cannot be had.
     virtual Obstacle tracing_obstacle() = 0;
     /// A file for a store, of at least that length, in the filesystem on a device: world/store_file.h.
-    virtual void make_store_file(const std::string& path, Sectors length, DeviceNumber device) = 0;
+    virtual void make_store_file(
+        const std::string& path, Sectors length, DeviceNumber device, std::chrono::milliseconds deadline) = 0;
     /// Where on its device its blocks are, in the order of the file.
     virtual std::vector<Run> store_file_extents(const std::string& path) = 0;
     /// No error if it is not there.
-    virtual void remove_store_file(const std::string& path) = 0;
+    virtual void remove_store_file(const std::string& path, DeviceNumber device) = 0;
     /// A symbolic link to a device-mapper device, with the folders above it.
     virtual void make_link(const std::string& path, const DmName& device) = 0;
     /// No error if it is not there; the folder goes with its last link.

@@ -51,13 +51,13 @@ void perform(const FormatStore& step, Execution& run)
 
 void perform(const MakeStoreFile& step, Execution& run)
 {
-    run.host.make_store_file(step.path, step.length, step.device);
+    run.host.make_store_file(step.path, step.length, step.device, step.deadline);
 }
 
 void perform(const RemoveStoreFile& step, Execution& run)
 {
     try {
-        run.host.remove_store_file(step.path);
+        run.host.remove_store_file(step.path, step.device);
     } catch (const Error& error) {
         if (!step.may_fail)
             throw;
@@ -67,7 +67,10 @@ void perform(const RemoveStoreFile& step, Execution& run)
 
 void perform(const LayStoreFile& step, Execution& run)
 {
-    const auto chunks = whole_chunks(run.host.store_file_extents(step.path), step.chunk);
+    if (!step.before.empty() && run.dm.table(step.live) != step.before)
+        throw Error(
+            step.live.text(), "lay a store in it", "somebody else has given it another table meanwhile", "again");
+    const auto chunks = whole_chunks(run.host.store_file_extents(step.path), step.chunk, step.origin_length);
     if (length(chunks) < step.length)
         throw Error(step.path, "make a store of it",
             fmt::format("its filesystem is so fragmented that of {} only {} are whole chunks of {}",

@@ -157,6 +157,13 @@ std::string to_text(const Step& step)
         step);
 }
 
+Plan with_files_last(Plan plan)
+{
+    std::stable_partition(
+        plan.begin(), plan.end(), [](const Step& step) { return !std::holds_alternative<RemoveStoreFile>(step); });
+    return plan;
+}
+
 void append(Plan& plan, Plan more) { std::move(more.begin(), more.end(), std::back_inserter(plan)); }
 
 std::string to_text(const Plan& plan)

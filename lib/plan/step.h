@@ -23,13 +23,15 @@ struct FormatStore {
 struct MakeStoreFile {
     std::string path;
     Sectors length;
-    DeviceNumber device; ///< that its filesystem lies on
+    DeviceNumber device;                ///< that its filesystem lies on
+    std::chrono::milliseconds deadline; ///< for the filesystem to do it
     bool operator==(const MakeStoreFile&) const = default;
 };
 
-/// Not undone, and comes last.
+/// No way back: its blocks may be somebody else's from then on.
 struct RemoveStoreFile {
     std::string path;
+    DeviceNumber device;   ///< that its filesystem lies on
     bool may_fail = false; ///< the plan goes on, with a remark
     bool operator==(const RemoveStoreFile&) const = default;
 };
@@ -44,6 +46,9 @@ struct LayStoreFile {
     Sectors base_start;
     Sectors chunk; ///< of the origin
     Sectors length;
+    Sectors origin_length;
+    DmName live;  ///< whose table tells that the base is where it is taken to be
+    Table before; ///< that table; empty: there is none to tell
     bool operator==(const LayStoreFile&) const = default;
 };
 
@@ -253,6 +258,8 @@ using Plan = std::vector<Step>;
 
 /// Adds steps to the end of a plan.
 void append(Plan& plan, Plan more);
+/// The same plan with the removal of files at its end, where nothing is left to fail that would be undone.
+Plan with_files_last(Plan plan);
 
 /// One line a step, with its end.
 std::string to_text(const Step& step);

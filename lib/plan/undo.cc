@@ -22,7 +22,7 @@ void remove_created(const NewDevice& device, Dm& dm)
 
 void undo(const FormatStore&, Execution&) {}
 
-void undo(const MakeStoreFile& step, Execution& run) { run.host.remove_store_file(step.path); }
+void undo(const MakeStoreFile& step, Execution& run) { run.host.remove_store_file(step.path, step.device); }
 
 void undo(const RemoveStoreFile&, Execution&) {}
 
@@ -256,6 +256,8 @@ void undo(const MakeLink& step, Execution& run) { run.host.remove_link(step.path
 
 void undo(const RemoveLink& step, Execution& run) { run.host.make_link(step.path, step.device); }
 
+bool is_outside(const std::optional<std::vector<Run>>& inside) { return inside && inside->empty(); }
+
 } // namespace
 
 void undo_step(const Step& step, Execution& run)
@@ -276,7 +278,7 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
         Visit{
             [&](const Create& s) { return commands({Remove{s.device}}); },
             [&](const MakeStoreFile& s) {
-                return commands({RemoveStoreFile{s.path, false}});
+                return commands({RemoveStoreFile{s.path, s.device}});
             },
             [&](const LayStoreFile& s) {
                 return commands({Remove{{s.name, s.uuid, {}}}});
@@ -299,11 +301,16 @@ std::vector<std::string> undo_by_hand(const Step& step, const Execution& run)
             [&](const Redirect& s) {
                 return commands({Direct{s.name, s.live, s.endpoint, s.idle}});
             },
+            // Where a store lies inside its origin is more than anybody types.
             [&](const UseStore& s) {
-                return s.before ? commands({UseStore{s.name, *s.before, {}}}) : commands({LeaveStore{s.name, s.store}});
+                if (!s.before)
+                    return commands({LeaveStore{s.name, s.store}});
+                return is_outside(s.before_inside) ? commands({UseStore{s.name, *s.before, {}}})
+                                                   : std::vector<std::string>{"dmsnap recover"};
             },
             [&](const LeaveStore& s) {
-                return commands({UseStore{s.name, s.store, {}}});
+                return is_outside(s.inside) ? commands({UseStore{s.name, s.store, {}}})
+                                            : std::vector<std::string>{"dmsnap recover"};
             },
             [&](const Take& s) { return std::vector<std::string>{drop_by_hand(s, run.taken)}; },
             [&](const ChangePoint& s) {

@@ -21,12 +21,13 @@ std::vector<Run> joined(const std::vector<Run>& extents)
 
 } // namespace
 
-std::vector<Run> whole_chunks(const std::vector<Run>& extents, Sectors chunk)
+std::vector<Run> whole_chunks(const std::vector<Run>& extents, Sectors chunk, Sectors device)
 {
+    const Sectors last = round_down(device - Sectors{1}, chunk);
     std::vector<Run> runs;
     for (const Run& run : joined(extents)) {
-        const Sectors first = round_down(run.start + chunk - Sectors{1}, chunk);
-        const Sectors end = round_down(run.start + run.length, chunk);
+        const Sectors first = std::max(chunk, round_down(run.start + chunk - Sectors{1}, chunk));
+        const Sectors end = std::min(last, round_down(run.start + run.length, chunk));
         if (first < end)
             runs.push_back({first, end - first});
     }

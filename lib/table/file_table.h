@@ -15,8 +15,9 @@
 
 namespace dmsnap {
 
-/// What of a file's extents are whole chunks of their device, in the order of the file; neighbours are joined first.
-std::vector<Run> whole_chunks(const std::vector<Run>& extents, Sectors chunk);
+/// What of a file's extents are whole chunks of their device, in the order of the file; neighbours are joined first.  The
+/// first chunk of the device and the last are left out: a write over its border may touch them.
+std::vector<Run> whole_chunks(const std::vector<Run>& extents, Sectors chunk, Sectors device);
 
 /// Only so much from their beginning.
 std::vector<Run> first_of(const std::vector<Run>& runs, Sectors length);

@@ -9,20 +9,22 @@
 #include <csignal>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <optional>
 #include <poll.h>
+#include <string_view>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <vector>
 
 namespace dmsnap {
 namespace {
 
-/// What the child says of its end: nothing but this if all went well, else the error's parts, a NUL behind each.
-constexpr char all_well = '.';
+// What the child says of its end: one of these, then what it returned, or the parts of the error with a NUL behind each.
+constexpr char returned = '.';
+constexpr char failed = '!';
 
 std::string told(const Error& error)
 {
-    std::string text;
+    std::string text(1, failed);
     for (const std::string& part : {error.subject(), error.operation(), error.reason(), error.next_step()})
         text += part + '\0';
     return text;
@@ -35,31 +37,51 @@ Error heard(std::string_view text)
     return Error(part(0), part(1), part(2), part(3));
 }
 
-[[noreturn]] void be_child(int answer, const std::function<void()>& act, const std::function<void()>& undo)
+/// Neither a lock of ours nor a pipe that somebody reads to its end is held for as long as this may take.
+void let_go_of_files(int answer)
 {
     signal(SIGPIPE, SIG_IGN);
-    // A lock of ours, above all, must not be held for as long as this takes.
+    setsid();
     if (answer != 3)
         dup3(answer, 3, O_CLOEXEC);
     close_range(4, ~0U, 0);
-    std::string text(1, all_well);
-    try {
-        act();
-    } catch (const Error& error) {
-        text = told(error);
-    }
-    const bool done = text.front() == all_well;
-    if (write(3, text.data(), text.size()) < 0 && done)
-        try {
-            undo();
-        } catch (const Error&) {
-            // Whoever finds it tidies up.
-        }
-    _exit(done ? 0 : 1);
+    const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        dup2(nothing, standard);
 }
 
-/// Nothing if there is no answer in time.
-std::string answer_in_time(int answer, std::chrono::milliseconds deadline)
+bool say(std::string_view text)
+{
+    while (!text.empty()) {
+        const ssize_t length = write(3, text.data(), text.size());
+        if (length < 0 && errno != EINTR)
+            return false;
+        if (length > 0)
+            text.remove_prefix(static_cast<std::size_t>(length));
+    }
+    return true;
+}
+
+/// Whatever it meets, it does not come back into the program that it is a copy of.
+[[noreturn]] void be_child(
+    int answer, const std::function<std::string()>& act, const std::function<void()>& undo) noexcept
+{
+    try {
+        let_go_of_files(answer);
+        try {
+            if (!say(returned + act()))
+                undo();
+        } catch (const Error& error) {
+            say(told(error));
+        }
+    } catch (...) {
+        _exit(1); // whoever finds what is left tidies up
+    }
+    _exit(0);
+}
+
+/// All that it says up to its end; nothing if that does not come in time.
+std::optional<std::string> answer_in_time(int answer, std::chrono::milliseconds deadline)
 {
     std::string text;
     const auto until = std::chrono::steady_clock::now() + deadline;
@@ -69,7 +91,7 @@ std::string answer_in_time(int answer, std::chrono::milliseconds deadline)
         pollfd waits{answer, POLLIN, 0};
         const int ready = poll(&waits, 1, left > 0 ? static_cast<int>(left) : 0);
         if (ready == 0)
-            return {};
+            return std::nullopt;
         char part[512];
         const ssize_t length = ready > 0 ? read(answer, part, sizeof(part)) : -1;
         if (length == 0)
@@ -77,14 +99,14 @@ std::string answer_in_time(int answer, std::chrono::milliseconds deadline)
         if (length > 0)
             text.append(part, static_cast<std::size_t>(length));
         else if (errno != EINTR)
-            return {};
+            return std::nullopt;
     }
 }
 
 } // namespace
 
-void run_apart(const std::string& subject, const std::string& operation, std::chrono::milliseconds deadline,
-    const std::function<void()>& act, const std::function<void()>& undo)
+std::string run_apart(const std::string& subject, const std::string& operation, std::chrono::milliseconds deadline,
+    const std::function<std::string()>& act, const std::function<void()>& undo)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -99,15 +121,19 @@ void run_apart(const std::string& subject, const std::string& operation, std::ch
     if (child == 0)
         be_child(ends[1], act, undo);
     close(ends[1]);
-    const std::string text = answer_in_time(ends[0], deadline);
+    const auto text = answer_in_time(ends[0], deadline);
     close(ends[0]);
-    if (text.empty())
+    if (!text)
         throw Error(subject, operation,
-            fmt::format("its filesystem does not answer within {} s; it may be frozen", deadline.count() / 1000),
+            fmt::format("its filesystem does not answer within {} s; it may be frozen",
+                std::chrono::duration_cast<std::chrono::seconds>(deadline).count()),
             "again, once it takes writes");
     waitpid(child, nullptr, 0);
-    if (text.front() != all_well)
-        throw heard(text);
+    if (text->empty())
+        throw Error(subject, operation, "the process that was to do it has died", "again");
+    if (text->front() == failed)
+        throw heard(std::string_view(*text).substr(1));
+    return text->substr(1);
 }
 
 } // namespace dmsnap

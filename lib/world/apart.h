@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 // SPDX-FileCopyrightText: 2026 The dmsnap authors
 /// \file
-/// What a filesystem may hold up for as long as it likes, even from being killed: done by a child, that it is not waited for
-/// longer than so.
+/// What a filesystem may hold up for as long as it likes, even from being killed: done by a child, for which nobody waits longer
+/// than so.
 #pragma once
 
 #include <chrono>
@@ -11,10 +11,10 @@
 
 namespace dmsnap {
 
-/// Runs `act`, which may throw Error, in a child that holds none of our open files, and throws what it threw.  If it takes
-/// longer than `deadline`, Error(`subject`, `operation`) is thrown; once it has come to an end all the same, or if this process died
+/// Runs `act` in a child that holds none of our open files; returns what it returned, throws the Error it threw.  If it takes
+/// longer than `deadline`, Error(`subject`, `operation`) is thrown; should it come to an end all the same, or this process die
 /// meanwhile, the child runs `undo`.
-void run_apart(const std::string& subject, const std::string& operation, std::chrono::milliseconds deadline,
-    const std::function<void()>& act, const std::function<void()>& undo);
+std::string run_apart(const std::string& subject, const std::string& operation, std::chrono::milliseconds deadline,
+    const std::function<std::string()>& act, const std::function<void()>& undo);
 
 } // namespace dmsnap

@@ -88,7 +88,9 @@ bool is_under(const std::string& file, const std::string& directory)
 
 Mount mount_of(libmnt_fs& filesystem, const std::string& root)
 {
-    return {root + text_or_empty(mnt_fs_get_target(&filesystem)), text_or_empty(mnt_fs_get_fstype(&filesystem))};
+    const dev_t number = mnt_fs_get_devno(&filesystem);
+    return {root + text_or_empty(mnt_fs_get_target(&filesystem)), text_or_empty(mnt_fs_get_fstype(&filesystem)),
+        {major(number), minor(number)}, text_or_empty(mnt_fs_get_root(&filesystem))};
 }
 
 /// Those on any of the devices; `root` is where the directories that the table names begin.

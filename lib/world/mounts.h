@@ -12,8 +12,10 @@
 namespace dmsnap {
 
 struct Mount {
-    std::string target; ///< where it is mounted, by "/proc/PID/root" if it is in another namespace alone
-    std::string type;   ///< "ext4"
+    std::string target;       ///< where it is mounted, by "/proc/PID/root" if it is in another namespace alone
+    std::string type;         ///< "ext4"
+    DeviceNumber device = {}; ///< as the table has it
+    std::string root;         ///< what of the filesystem is mounted there: "/" all of it
 };
 
 /// All mounts of filesystems on the device, in the order of mounting, that this process's mount namespace shows; or if there is

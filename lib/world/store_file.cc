@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "world/file.h"
 #include "world/mounts.h"
+#include "world/stack.h"
 
 #include <algorithm>
 #include <array>
@@ -36,11 +37,13 @@ struct CloseFolder {
 
 struct stat status_of(const File& file)
 {
-    struct stat status {};
+    struct stat status = {};
     if (fstat(file.fd(), &status) != 0)
         throw Error(file.path(), "look at it", errno);
     return status;
 }
+
+DeviceNumber number_of(dev_t device) { return {major(device), minor(device)}; }
 
 bool may_be_ours(const struct stat& status) { return S_ISREG(status.st_mode) && status.st_uid == 0; }
 
@@ -100,17 +103,25 @@ struct ExtentPage {
 
 } // namespace
 
+std::string store_mount_point(const BlockDevice& device, const Roots& roots)
+{
+    for (const Mount& mount : mounts_of(device, roots))
+        if (mount.root == "/" && !mount.target.starts_with("/proc/"))
+            return mount.target;
+    return {};
+}
+
 std::optional<StoreRoom> find_store_room(const BlockDevice& device, const Roots& roots)
 {
     std::optional<StoreRoom> best;
     for (const Mount& mount : mounts_of(device, roots)) {
-        struct stat status {};
-        struct statvfs space {};
-        if (mount.target.starts_with("/proc/") || stat(mount.target.c_str(), &status) != 0 ||
+        struct stat status = {};
+        struct statvfs space = {};
+        if (mount.root != "/" || mount.target.starts_with("/proc/") || stat(mount.target.c_str(), &status) != 0 ||
             statvfs(mount.target.c_str(), &space) != 0)
             continue;
         // Something else may be mounted over it.
-        if (can_hold_stores(mount.type) && DeviceNumber{major(status.st_dev), minor(status.st_dev)} != device.number)
+        if (can_hold_stores(mount.type) && number_of(status.st_dev) != device.number)
             continue;
         const bool read_only = (space.f_flag & ST_RDONLY) != 0;
         if (!best || (best->read_only && !read_only))
@@ -128,10 +139,11 @@ std::string store_file_path(const std::string& mount_point, const Uuid& store)
 void make_store_file(const fs::path& path, Sectors length, DeviceNumber device)
 {
     const File folder = File::open(path.parent_path(), O_RDONLY | O_DIRECTORY);
-    const dev_t there = status_of(folder).st_dev;
-    if (DeviceNumber{major(there), minor(there)} != device)
+    if (number_of(status_of(folder).st_dev) != device)
         throw Error(path.parent_path(), "make a store in it", "another filesystem is mounted there by now", "again");
     const std::string name = path.filename().string();
+    if (syncfs(folder.fd()) != 0) // what it would wait for, else, while it holds up others
+        throw Error(path.parent_path(), "write out the filesystem", errno);
     const File file = File::open_in(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     try {
         require_on_device(file);
@@ -180,12 +192,14 @@ std::vector<Run> store_file_extents(const fs::path& path)
     }
 }
 
-void remove_store_file(const fs::path& path)
+void remove_store_file(const fs::path& path, DeviceNumber device)
 {
-    struct stat status {};
+    struct stat status = {};
     if (lstat(path.c_str(), &status) != 0 && errno == ENOENT)
         return;
     const File file = open_ours(path);
+    if (number_of(status_of(file).st_dev) != device)
+        return; // a copy of it, where its own filesystem was mounted
     change_flags(file, 0, FS_IMMUTABLE_FL);
     if (unlink(path.c_str()) != 0 && errno != ENOENT)
         throw Error(path, "remove it", errno);
@@ -193,7 +207,21 @@ void remove_store_file(const fs::path& path)
 
 namespace {
 
-void add_store_files(const std::string& mount_point, std::vector<StoreFile>& files)
+/// A copy that a backup made of it is written, or has no blocks at all; one that was not finished has no length yet.
+bool is_a_store(const std::string& path)
+{
+    try {
+        const File file = open_ours(path);
+        int flags = 0;
+        if (ioctl(file.fd(), FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_IMMUTABLE_FL) != 0)
+            return true;
+        return status_of(file).st_size == 0 || !store_file_extents(path).empty();
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+void add_store_files(const std::string& mount_point, DeviceNumber device, std::vector<StoreFile>& files)
 {
     const std::unique_ptr<DIR, CloseFolder> folder(opendir(mount_point.c_str()));
     while (const dirent* entry = folder ? readdir(folder.get()) : nullptr) {
@@ -202,14 +230,24 @@ void add_store_files(const std::string& mount_point, std::vector<StoreFile>& fil
             continue;
         name.remove_prefix(name_prefix.size());
         const auto store = Uuid::from_text(name);
-        struct stat status {};
-        if (!store || fstatat(dirfd(folder.get()), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
-            !may_be_ours(status))
+        if (!store)
             continue;
-        const auto seen = [&](const StoreFile& other) { return other.store == *store; };
-        if (std::none_of(files.begin(), files.end(), seen)) // a filesystem may be mounted twice
-            files.push_back({store_file_path(mount_point, *store), *store});
+        const StoreFile found{store_file_path(mount_point, *store), *store, device};
+        const auto same = [&](const StoreFile& other) { return other.store == *store && other.device == device; };
+        if (std::none_of(files.begin(), files.end(), same) && is_a_store(found.path))
+            files.push_back(found);
     }
+}
+
+/// Whoever reads there would wait for who suspended it.
+bool is_suspended(DeviceNumber number, const Roots& roots)
+{
+    const auto block = find_block_device(number, roots);
+    const auto suspended = [](const BlockDevice& device) { return device.suspended; };
+    if (!block || suspended(*block))
+        return true;
+    const auto below = all_below(*block, roots);
+    return std::any_of(below.begin(), below.end(), suspended);
 }
 
 } // namespace
@@ -217,9 +255,15 @@ void add_store_files(const std::string& mount_point, std::vector<StoreFile>& fil
 std::vector<StoreFile> find_store_files(const Roots& roots)
 {
     std::vector<StoreFile> files;
-    for (const Mount& mount : all_mounts(roots))
-        if (can_hold_stores(mount.type))
-            add_store_files(mount.target, files);
+    for (const Mount& mount : all_mounts(roots)) {
+        struct stat status = {};
+        struct statvfs space = {};
+        if (!can_hold_stores(mount.type) || mount.root != "/" || is_suspended(mount.device, roots) ||
+            stat(mount.target.c_str(), &status) != 0 || number_of(status.st_dev) != mount.device ||
+            statvfs(mount.target.c_str(), &space) != 0 || (space.f_flag & ST_RDONLY) != 0)
+            continue;
+        add_store_files(mount.target, mount.device, files);
+    }
     return files;
 }
 

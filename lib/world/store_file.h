@@ -28,14 +28,19 @@ struct StoreRoom {
     Bytes free; ///< for users without privilege
 };
 
+/// One whose store nobody may know any more.
 struct StoreFile {
     std::string path;
     Uuid store;
+    DeviceNumber device; ///< that its filesystem lies on
     bool operator==(const StoreFile&) const = default;
 };
 
-/// The filesystem mounted from the device that could hold a store best; nothing if none is mounted in this process's mount
-/// namespace.
+/// Where all of the device's filesystem is mounted in this process's mount namespace; empty if it is not.  No filesystem is
+/// asked.
+std::string store_mount_point(const BlockDevice& device, const Roots& roots = {});
+
+/// The filesystem that is mounted there; nothing if it is not that device's.  Waits for it as long as it likes.
 std::optional<StoreRoom> find_store_room(const BlockDevice& device, const Roots& roots = {});
 
 /// "MOUNT_POINT/.dmsnap-store-UUID"
@@ -49,10 +54,10 @@ void make_store_file(const std::filesystem::path& path, Sectors length, DeviceNu
 /// filesystem may have reason to write.
 std::vector<Run> store_file_extents(const std::filesystem::path& path);
 
-/// No error if it is not there; throws Error if it is none of ours, or cannot be removed.
-void remove_store_file(const std::filesystem::path& path);
+/// Of the filesystem on `device`.  No error if it is not there; throws Error if it is none of ours, or cannot be removed.
+void remove_store_file(const std::filesystem::path& path, DeviceNumber device);
 
-/// Those in the roots of mounted filesystems that may have some.
+/// Those in the roots of mounted filesystems that can be written and answer.
 std::vector<StoreFile> find_store_files(const Roots& roots = {});
 
 } // namespace dmsnap

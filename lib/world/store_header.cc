@@ -76,7 +76,8 @@ StoreHeaderReading read_store_header(const std::filesystem::path& node)
     return length == block.size() ? parse_store_header(block) : StoreHeaderReading{};
 }
 
-void format_store(const std::filesystem::path& node, DeviceNumber number, const StoreHeader& header)
+void format_store(
+    const std::filesystem::path& node, DeviceNumber number, const StoreHeader& header, bool erases_signatures)
 {
     const File device = File::open(node, O_RDWR | O_EXCL);
     struct stat facts = {};
@@ -84,7 +85,8 @@ void format_store(const std::filesystem::path& node, DeviceNumber number, const 
         throw Error(node.string(), "make a store of it", errno);
     if (facts.st_rdev != makedev(number.major, number.minor))
         throw Error(node.string(), "make a store of it", "it leads to another device by now", "again");
-    erase_signatures(device.fd(), node);
+    if (erases_signatures)
+        erase_signatures(device.fd(), node);
     device.write_at({0}, to_block(header));
     device.sync();
 }

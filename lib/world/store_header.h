@@ -42,7 +42,8 @@ StoreHeaderReading parse_store_header(const StoreHeaderBlock& block);
 StoreHeaderReading read_store_header(const std::filesystem::path& node);
 
 /// Makes a store of the device: claims it (O_EXCL, so that it fails with EBUSY if anyone has it), erases every
-/// signature, writes the header and makes it durable. Throws Error; what was there may be gone then.
-void format_store(const std::filesystem::path& node, DeviceNumber number, const StoreHeader& header);
+/// signature if there may be any, writes the header and makes it durable. Throws Error; what was there may be gone then.
+void format_store(
+    const std::filesystem::path& node, DeviceNumber number, const StoreHeader& header, bool erases_signatures = true);
 
 } // namespace dmsnap

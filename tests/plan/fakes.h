@@ -695,7 +695,7 @@ public:
     {
         trouble_.during(store.path, [&] { formatted.push_back(store.path); });
     }
-    void make_store_file(const std::string& path, Sectors, DeviceNumber) override
+    void make_store_file(const std::string& path, Sectors, DeviceNumber, std::chrono::milliseconds) override
     {
         trouble_.during(path, [&] { files.insert(path); });
     }
@@ -706,7 +706,7 @@ public:
             throw Error(path, "open", ENOENT);
         return {{{1000}, {100}}, {{2048}, {10000}}, {{12048}, {10000}}};
     }
-    void remove_store_file(const std::string& path) override
+    void remove_store_file(const std::string& path, DeviceNumber) override
     {
         trouble_.during(path, [&] { files.erase(path); });
     }

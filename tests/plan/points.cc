@@ -154,7 +154,7 @@ TEST_CASE("a store in use is refused whatever the answer, a signature only witho
         refused_always(facts);
     }
     facts = clean_store();
-    facts.users.mounts = {{"/mnt", "ext4"}};
+    facts.users.mounts = {{"/mnt", "ext4", {}, {}}};
     refused_always(facts);
     CHECK_FALSE(may_pass(facts));
     facts = clean_store();

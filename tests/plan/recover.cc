@@ -133,6 +133,13 @@ World world_with_set(World world = set_world())
     return world;
 }
 
+World world_with_set_in_files()
+{
+    World world = large_set_world();
+    REQUIRE(world.run(plan_set_in_files(world)).done());
+    return world;
+}
+
 const Scenario scenarios[] = {
     {"create a set", set_world, create_set},
     {"create a set where no udevd runs", [] { return without_udev(set_world()); }, create_set},
@@ -157,13 +164,14 @@ const Scenario scenarios[] = {
     {"detach a disk by force", [] { return world_with_snapshot(without_udev(disk_world())); }, detach},
     {"create on a linear device", linear_world, create},
     {"create on a segmented device", segmented_world, create},
-    {"create in a file on a linear device", linear_world, create_in_file},
-    {"create in a file on a segmented device", segmented_world, create_in_file},
-    {"create in a file on a plain disk", disk_world, create_in_file},
-    {"remove the last snapshot, in a file", [] { return world_with_file(disk_world()); }, remove_first},
-    {"remove the last snapshot, in a file, linear", [] { return world_with_file(linear_world()); }, remove_first},
-    {"detach a disk by force, with a file", [] { return world_with_file(disk_world()); }, detach},
-    {"detach by force, with a file, segmented", [] { return world_with_file(segmented_world()); }, detach},
+    {"create in a file on a linear device", large_linear_world, create_in_file},
+    {"create in a file on a segmented device", large_segmented_world, create_in_file},
+    {"create in a file on a plain disk", large_disk_world, create_in_file},
+    {"remove the last snapshot, in a file", [] { return world_with_file(large_disk_world()); }, remove_first},
+    {"remove the last snapshot, in a file, linear", [] { return world_with_file(large_linear_world()); }, remove_first},
+    {"remove a set, in files", world_with_set_in_files, remove_first},
+    {"detach a disk by force, with a file", [] { return world_with_file(large_disk_world()); }, detach},
+    {"detach by force, with a file, segmented", [] { return world_with_file(large_segmented_world()); }, detach},
     {"create where no udevd runs", [] { return without_udev(linear_world()); }, create},
     {"create on an attached device", [] { return attached(segmented_world()); }, create},
     {"create a second snapshot", [] { return world_with_snapshot(linear_world()); }, create_second},

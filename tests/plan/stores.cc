@@ -21,7 +21,7 @@ std::string refusal(World& world, const StoreFileWish& file)
 
 TEST_CASE("without a store a snapshot keeps its data in a file of the device's own filesystem", "[plan]")
 {
-    World world = linear_world();
+    World world = large_linear_world();
     CHECK(to_text(plan_take_in_file(world, snapshot_wish(), file_wish())) ==
           "make    /home/.dmsnap-store-bbbbbbbb-2222-4222-8222-222222222222  4288k\n"
           "lay     dmsnap-file-bbbbbbbb  /home/.dmsnap-store-bbbbbbbb-2222-4222-8222-222222222222 "
@@ -30,18 +30,18 @@ TEST_CASE("without a store a snapshot keeps its data in a file of the device's o
           "granule 32\n"
           "create  dmsnap-store-bbbbbbbb  DMSNAP-bbbbbbbb-2222-4222-8222-222222222222-store  "
           "0 8192 interpose-store @dmsnap-file-bbbbbbbb 0\n"
-          "load    vg-home  0 4096 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32 provisional\n"
+          "load    vg-home  0 65536 interpose 8:16 384 aaaaaaaa-1111-4111-8111-111111111111 32 provisional\n"
           "resume  vg-home\n"
           "message vg-home  store bbbbbbbb-2222-4222-8222-222222222222\n"
           "sync    /home\n"
           "message vg-home  take cccccccc-3333-4333-8333-333333333333 snapshot s1 - 10000 253:0\n"
           "create  dmsnap-s1  DMSNAP-SNAP-cccccccc-3333-4333-8333-333333333333 read-only  "
-          "0 4096 interpose-image aaaaaaaa-1111-4111-8111-111111111111 @taken\n");
+          "0 65536 interpose-image aaaaaaaa-1111-4111-8111-111111111111 @taken\n");
 }
 
 TEST_CASE("such a file is laid past the origin, in whole chunks of it", "[plan]")
 {
-    World world = world_with_file(linear_world());
+    World world = world_with_file(large_linear_world());
     const DmName file("dmsnap-file-bbbbbbbb");
     CHECK(to_text(world.dm.table(file)) == "0 64 linear 8:16 1408\n64 8128 linear 8:16 2432\n");
     const Machine machine = world.machine();
@@ -51,20 +51,20 @@ TEST_CASE("such a file is laid past the origin, in whole chunks of it", "[plan]"
 
 TEST_CASE("a further snapshot keeps its data in the same file, and the last one takes it along", "[plan]")
 {
-    World world = world_with_file(disk_world());
+    World world = world_with_file(large_disk_world());
     Machine machine = world.machine();
     const Plan second = plan_take_in_file(world, snapshot_wish("s2", Q), file_wish());
     CHECK(to_text(second).find("make") == std::string::npos);
     CHECK(to_text(second).find("store ") == std::string::npos);
-    CHECK(to_text(plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, false))
-              .ends_with("remove  dmsnap-store-bbbbbbbb\n"
-                         "remove  dmsnap-file-bbbbbbbb\n"
-                         "delete  /home/.dmsnap-store-bbbbbbbb-2222-4222-8222-222222222222\n"));
+    const Plan removal = plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, false);
+    CHECK(to_text(removal).ends_with("remove  dmsnap-store-bbbbbbbb\n"
+                                     "remove  dmsnap-file-bbbbbbbb\n"
+                                     "delete  /home/.dmsnap-store-bbbbbbbb-2222-4222-8222-222222222222\n"));
 }
 
 TEST_CASE("a file is as large as it was asked to be, and not more than the filesystem can spare", "[plan]")
 {
-    World world = linear_world();
+    World world = large_linear_world();
     StoreFileWish wish = file_wish();
     wish.size = Sectors{100001};
     CHECK(to_text(plan_take_in_file(world, snapshot_wish(), wish)).find("length 100032 chunk 32") != std::string::npos);
@@ -94,7 +94,7 @@ TEST_CASE("a raid that does not run yet below its origin cannot hold one", "[pla
 
 TEST_CASE("a size is refused where no file is made", "[plan]")
 {
-    World world = world_with_file(linear_world());
+    World world = world_with_file(large_linear_world());
     StoreFileWish wish = file_wish();
     wish.percent = 20;
     const Error error = error_of([&] { plan_take_in_file(world, snapshot_wish("s2", Q), wish); });
@@ -104,15 +104,8 @@ TEST_CASE("a size is refused where no file is made", "[plan]")
 
 TEST_CASE("each device of a set has a file of its own", "[plan]")
 {
-    World world = set_world();
-    World second = world;
-    second.device = DmName("vg-var");
-    StoreFileWish other = file_wish();
-    other.room->mount_point = "/var";
-    other.new_store = Q;
-    const Plan plan = dmsnap::plan_take(world.machine(), snapshot_wish(),
-        {{world.candidate(), P, {}, file_wish(), U, {}, Via::automatic},
-            {second.candidate(), Q, {}, other, R, {}, Via::automatic}});
+    World world = large_set_world();
+    const Plan plan = plan_set_in_files(world);
     const Outcome outcome = world.run(plan);
     REQUIRE(outcome.done());
     CHECK(world.host.files.size() == 2);
@@ -122,7 +115,7 @@ TEST_CASE("each device of a set has a file of its own", "[plan]")
 
 TEST_CASE("a filesystem too fragmented for a store is left as it was", "[plan]")
 {
-    World world = linear_world();
+    World world = large_linear_world();
     const std::string before = world.state();
     StoreFileWish wish = file_wish();
     wish.size = Sectors{40000};
@@ -134,7 +127,7 @@ TEST_CASE("a filesystem too fragmented for a store is left as it was", "[plan]")
 
 TEST_CASE("a file left by a restart is removed, one in use is not", "[plan]")
 {
-    World world = world_with_file(linear_world());
+    World world = world_with_file(large_linear_world());
     const std::string stale = "/home/.dmsnap-store-" + R.text();
     world.host.files.insert(stale);
     const Reconciled reconciled = world.recover();
@@ -145,7 +138,7 @@ TEST_CASE("a file left by a restart is removed, one in use is not", "[plan]")
 
 TEST_CASE("another device's file is no store", "[plan]")
 {
-    World world = set_world();
+    World world = large_set_world();
     REQUIRE(world.run(plan_take_in_file(world, snapshot_wish(), file_wish())).done());
     World second = world;
     second.device = DmName("vg-var");

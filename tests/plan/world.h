@@ -42,11 +42,13 @@ struct World {
     DmName device;
     /// By the hook: a plain disk of that number, without a name in device-mapper.
     std::optional<DeviceNumber> disk = {};
+    Sectors disk_size = {4096};
     FreezeFacts freeze = {{{253, 0}}, {"/home"}, {}};
 
     explicit World(const std::string& table, const std::string& name = "vg-home") : device(dm.add(name, table)) {}
     World(const World& other)
-        : dm(other.dm), host(other.host, dm.trouble), device(other.device), disk(other.disk), freeze(other.freeze)
+        : dm(other.dm), host(other.host, dm.trouble), device(other.device), disk(other.disk),
+          disk_size(other.disk_size), freeze(other.freeze)
     {
     }
     World& operator=(const World&) = delete;
@@ -59,7 +61,11 @@ struct World {
         Machine machine = survey(dm, nowhere());
         machine.links = host.links;
         for (const std::string& path : host.files)
-            machine.files.push_back({path, *Uuid::from_text(path.substr(path.size() - S.text().size()))});
+            machine.files.push_back({path, *Uuid::from_text(path.substr(path.size() - S.text().size())), {253, 0}});
+        for (StoreState& store : machine.stores) // what the table of mounts would tell
+            for (const StoreFile& file : machine.files)
+                if (file.store == store.status.store)
+                    store.path = file.path;
         for (EndpointState& endpoint : machine.endpoints) // what sysfs would tell
             if (endpoint.leg) {
                 endpoint.target = "/dev/sdh";
@@ -80,7 +86,7 @@ struct World {
         BlockDevice block;
         block.number = *disk;
         block.kernel_name = disk->text(); // as survey() calls what sysfs does not show
-        block.size = {4096};
+        block.size = disk_size;
         block.logical_block = {512};
         return block;
     }
@@ -126,6 +132,23 @@ inline World disk_world()
 {
     World world = linear_world();
     world.disk = DeviceNumber{8, 1};
+    return world;
+}
+
+// Large enough for a file that is a store.
+inline World large_linear_world() { return World("0 65536 linear 8:16 384\n"); }
+inline World large_segmented_world() { return World("0 32768 linear 8:16 0\n32768 32768 linear 8:32 64\n"); }
+inline World large_disk_world()
+{
+    World world = large_linear_world();
+    world.disk = DeviceNumber{8, 1};
+    world.disk_size = {65536};
+    return world;
+}
+inline World large_set_world()
+{
+    World world = large_linear_world();
+    world.dm.add("vg-var", "0 32768 linear 8:64 0\n32768 32768 linear 8:80 0\n");
     return world;
 }
 
@@ -201,6 +224,20 @@ inline Plan plan_set(World& world, const PointWish& wish, const std::optional<St
     return dmsnap::plan_take(world.machine(), wish,
         {{world.candidate(), P, store, {}, U, {}, Via::automatic},
             {second.candidate(), Q, store, {}, R, {}, Via::automatic}});
+}
+
+/// As plan_set(), each in a file on itself.
+inline Plan plan_set_in_files(World& world)
+{
+    World second = world;
+    second.device = DmName("vg-var");
+    second.freeze = {};
+    StoreFileWish other = file_wish();
+    other.room->mount_point = "/var";
+    other.new_store = Q;
+    return dmsnap::plan_take(world.machine(), snapshot_wish(),
+        {{world.candidate(), P, {}, file_wish(), U, {}, Via::automatic},
+            {second.candidate(), Q, {}, other, R, {}, Via::automatic}});
 }
 
 /// Attached, with snapshot "s1" in a file on itself.

@@ -16,14 +16,22 @@ using Runs = std::vector<Run>;
 
 TEST_CASE("of a file's extents whole chunks count, and neighbours are one", "[unit]")
 {
-    CHECK(whole_chunks({}, 32_s).empty());
-    CHECK(whole_chunks({{64_s, 32_s}}, 32_s) == Runs{{64_s, 32_s}});
-    CHECK(whole_chunks({{65_s, 62_s}}, 32_s).empty());
-    CHECK(whole_chunks({{65_s, 31_s}}, 32_s).empty());
-    CHECK(whole_chunks({{65_s, 63_s}}, 32_s) == Runs{{96_s, 32_s}});
-    CHECK(whole_chunks({{40_s, 24_s}, {64_s, 40_s}, {8_s, 100_s}}, 32_s) == Runs{{64_s, 32_s}, {32_s, 64_s}});
-    CHECK(whole_chunks({{48_s, 16_s}, {64_s, 16_s}}, 32_s).empty());
-    CHECK(whole_chunks({{32_s, 16_s}, {48_s, 16_s}}, 32_s) == Runs{{32_s, 32_s}});
+    CHECK(whole_chunks({}, 32_s, 1024_s).empty());
+    CHECK(whole_chunks({{64_s, 32_s}}, 32_s, 1024_s) == Runs{{64_s, 32_s}});
+    CHECK(whole_chunks({{65_s, 62_s}}, 32_s, 1024_s).empty());
+    CHECK(whole_chunks({{65_s, 31_s}}, 32_s, 1024_s).empty());
+    CHECK(whole_chunks({{65_s, 63_s}}, 32_s, 1024_s) == Runs{{96_s, 32_s}});
+    CHECK(whole_chunks({{40_s, 24_s}, {64_s, 40_s}, {8_s, 100_s}}, 32_s, 1024_s) == Runs{{64_s, 32_s}, {32_s, 64_s}});
+    CHECK(whole_chunks({{48_s, 16_s}, {64_s, 16_s}}, 32_s, 1024_s).empty());
+    CHECK(whole_chunks({{32_s, 16_s}, {48_s, 16_s}}, 32_s, 1024_s) == Runs{{32_s, 32_s}});
+}
+
+TEST_CASE("neither the first chunk of a device nor its last is used", "[unit]")
+{
+    CHECK(whole_chunks({{0_s, 1024_s}}, 32_s, 1024_s) == Runs{{32_s, 960_s}});
+    CHECK(whole_chunks({{0_s, 1000_s}}, 32_s, 1000_s) == Runs{{32_s, 960_s}});
+    CHECK(whole_chunks({{0_s, 32_s}}, 32_s, 1024_s).empty());
+    CHECK(whole_chunks({{992_s, 32_s}}, 32_s, 1024_s).empty());
 }
 
 TEST_CASE("no more of a file is used than the store needs", "[unit]")

@@ -231,9 +231,10 @@ TEST_CASE("a store or data that cannot be is refused", "[bad-input-store]")
 {
     const Targets targets;
     const std::string image = targets.origin().image("s1");
-    for (const std::string store : {"nothing-here", "", "/", "/etc/passwd", "/dev/null", "\x1b[31mred"})
+    for (const std::string store : {"nothing-here", "", "/etc/passwd", "/dev/null", "\x1b[31mred"})
         check_refused({failed, "find", {"create", "-n", "x", "--store", store, "test-plain"}});
     check_all({
+        {failed, "another device", {"create", "-n", "x", "--store", "/", "test-plain"}},
         {failed, "smaller than", {"create", "-n", "x", "--store", "test-small", "test-plain"}},
         {failed, "smaller than", {"create", "-n", "x", "--store", "test-tiny", "test-plain"}},
         {failed, "blocks of 4096 bytes", {"create", "-n", "x", "--store", disk_4k(), "test-plain"}},
