@@ -33,19 +33,18 @@ void interpose_mark_kept(struct interpose_origin *origin, struct chunk_range ran
 }
 
 /**
- * interpose_write_goes() - whether a write that holds the gate may go to the base at once; it is noted then
+ * interpose_write_noted() - interpose_write_goes(), where there is a point or a store
  * A discard leaves pass alone: what is written there later may have to be kept.
  * Context: any; never sleeps.
  */
-bool interpose_write_goes(struct interpose_origin *origin, enum req_op op, struct chunk_range range)
+bool interpose_write_noted(struct interpose_origin *origin, enum req_op op,
+			   struct chunk_range range)
 {
-	struct interpose_map *pass = origin->pass;
-
-	if (pass && op != REQ_OP_DISCARD && interpose_map_test(pass, range))
+	if (origin->pass && op != REQ_OP_DISCARD && interpose_map_test(origin->pass, range))
 		return true;
 	if (READ_ONCE(origin->inside) && interpose_inside_met(origin, range))
 		return false;
-	if (!pass)
+	if (!origin->pass)
 		return true;
 	if (READ_ONCE(origin->newest))
 		return false;

@@ -266,8 +266,21 @@ void interpose_base_hold(struct interpose_base *base, bool holds);
 int interpose_base_area(const struct gendisk *disk, struct interpose_area *area);
 
 /* dm-interpose-write.c */
-bool interpose_write_goes(struct interpose_origin *origin, enum req_op op,
-			  struct chunk_range range);
+bool interpose_write_noted(struct interpose_origin *origin, enum req_op op,
+			   struct chunk_range range);
+
+/**
+ * interpose_write_goes() - whether a write that holds the gate may go to the base at once; it is noted then
+ * Context: any; never sleeps.
+ */
+static inline bool interpose_write_goes(struct interpose_origin *origin, enum req_op op,
+					struct chunk_range range)
+{
+	if (!origin->pass && !READ_ONCE(origin->inside))
+		return true;
+	return interpose_write_noted(origin, op, range);
+}
+
 int interpose_write(struct interpose_origin *origin, struct bio *bio,
 		    struct interpose_write *write);
 void interpose_bio_detach(struct bio *bio);

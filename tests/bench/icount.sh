@@ -73,12 +73,14 @@ kept() {
 
 # A device that does nothing but remember, for a store, whose header is read.
 make_memory() {
-    local device=/sys/kernel/config/nullb/store
+    local device=/sys/kernel/config/nullb/nullbstore # as the device is called
+    mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
     mkdir "$device"
     echo 1 >$device/memory_backed
     echo 1024 >$device/size
     echo 1 >$device/power
-    memory=/dev/nullb$(cat $device/index)
+    memory=/dev/nullbstore
+    udevadm settle
 }
 
 modprobe null_blk nr_devices=2 gb=1
