@@ -221,20 +221,22 @@ struct interpose_origin *interpose_origin_ref(struct interpose_origin *origin);
 void interpose_origin_unref(struct interpose_origin *origin);
 bool interpose_origin_forsake(struct interpose_origin *origin);
 void interpose_origin_unhook_soon(struct interpose_origin *origin);
-bool interpose_origin_set_invalid(struct interpose_origin *origin, enum interpose_failure failure);
-void interpose_origin_tell_invalid(struct interpose_origin *origin, enum interpose_failure failure);
-void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose_failure failure);
 void interpose_origin_event(struct interpose_origin *origin);
-bool interpose_snapshot_valid(struct interpose_origin *origin, u64 id);
-const char *interpose_failure_name(enum interpose_failure failure);
-enum interpose_failure interpose_store_failure(int error);
-void interpose_origin_renew_newest(struct interpose_origin *origin);
 void interpose_origin_sweep(struct interpose_origin *origin);
 void interpose_origin_sweep_soon(struct interpose_origin *origin);
 int interpose_origin_await_copies(struct interpose_origin *origin);
 int interpose_origin_set_store(struct interpose *ip, const uuid_t *uuid,
 			       struct interpose_map **inside);
 int interpose_origin_unset_store(struct interpose_origin *origin);
+
+/* dm-interpose-validity.c */
+bool interpose_origin_set_invalid(struct interpose_origin *origin, enum interpose_failure failure);
+void interpose_origin_tell_invalid(struct interpose_origin *origin, enum interpose_failure failure);
+void interpose_origin_invalidate(struct interpose_origin *origin, enum interpose_failure failure);
+bool interpose_snapshot_valid(struct interpose_origin *origin, u64 id);
+const char *interpose_failure_name(enum interpose_failure failure);
+enum interpose_failure interpose_store_failure(int error);
+void interpose_origin_renew_newest(struct interpose_origin *origin);
 
 /* dm-interpose-gate.c */
 int interpose_gate_init(struct interpose_origin *origin);

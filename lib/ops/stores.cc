@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
+#include <set>
 #include <utility>
 
 namespace dmsnap {
@@ -118,8 +119,9 @@ const StoreRoom& require_room(const Candidate& candidate, const StoreFileWish& w
 /// Past the origin whose filesystem has the file, but through everything below it.
 void require_nothing_attached_below(const Machine& machine, const Candidate& candidate)
 {
+    const std::set<DeviceNumber> below = machine.through_endpoints(candidate.below);
     for (const OriginState& origin : machine.origins)
-        if (machine.through_endpoints(candidate.below).contains(origin.number()))
+        if (below.contains(origin.number()))
             throw no_room(candidate, fmt::format("it lies on {}, which is attached", origin.device().text()));
 }
 

@@ -58,37 +58,29 @@ const Scenario reversible[] = {
         [](World& w) { return plan_take(w.machine(), w.candidate(), snapshot_wish("s2", Q), {}); }},
 };
 
+Plan remove_point(World& world)
+{
+    const Machine machine = world.machine();
+    return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, false);
+}
+
+Plan detach_by_force(World& world)
+{
+    const Machine machine = world.machine();
+    return plan_detach(machine, machine.origins.at(0), true);
+}
+
 const Scenario with_no_way_back[] = {
-    {"remove the last snapshot", [] { return world_with_snapshot(linear_world()); },
-        [](World& w) {
-            const Machine machine = w.machine();
-            return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, false);
-        }},
+    {"remove the last snapshot", [] { return world_with_snapshot(linear_world()); }, remove_point},
     {"release the last snapshot", [] { return world_with_snapshot(linear_world()); },
         [](World& w) {
             const Machine machine = w.machine();
             return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, true);
         }},
-    {"remove the last snapshot, in a file", [] { return world_with_file(large_disk_world()); },
-        [](World& w) {
-            const Machine machine = w.machine();
-            return plan_remove(machine, {{&machine.origins.at(0), &machine.origins.at(0).points.at(0)}}, false);
-        }},
-    {"detach a plain disk by force, with a file", [] { return world_with_file(large_disk_world()); },
-        [](World& w) {
-            const Machine machine = w.machine();
-            return plan_detach(machine, machine.origins.at(0), true);
-        }},
-    {"detach a plain disk by force", [] { return world_with_snapshot(disk_world()); },
-        [](World& w) {
-            const Machine machine = w.machine();
-            return plan_detach(machine, machine.origins.at(0), true);
-        }},
-    {"detach by force", [] { return world_with_snapshot(segmented_world()); },
-        [](World& w) {
-            const Machine machine = w.machine();
-            return plan_detach(machine, machine.origins.at(0), true);
-        }},
+    {"remove the last snapshot, in a file", [] { return world_with_file(large_disk_world()); }, remove_point},
+    {"detach a plain disk by force, with a file", [] { return world_with_file(large_disk_world()); }, detach_by_force},
+    {"detach a plain disk by force", [] { return world_with_snapshot(disk_world()); }, detach_by_force},
+    {"detach by force", [] { return world_with_snapshot(segmented_world()); }, detach_by_force},
 };
 
 unsigned calls_of(const Scenario& scenario)
